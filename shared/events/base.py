@@ -70,7 +70,8 @@ def decode(data: bytes, cls: type[M], **fixed: Any) -> M:
             body = msgspec.json.decode(data)
             if not isinstance(body, dict):
                 raise Malformed(f"{cls.__name__}: expected an object, got {type(body).__name__}")
-            return msgspec.convert({**body, **fixed}, cls)
+            converted: M = msgspec.convert({**body, **fixed}, cls)
+            return converted
         return decoder(cls).decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"{cls.__name__}: {error}") from error
