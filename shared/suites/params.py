@@ -1,0 +1,42 @@
+"""Params against a skill's JSON Schema, as far as can be known before the templates have their values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+
+def check_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Sequence[tuple[tuple[str | int, ...], str]]:
+    """(path, message) of each fault. A string with `${` in it may become anything and is not judged."""
+    faults = []
+    for error in Draft202012Validator(dict(schema)).iter_errors(dict(params)):
+        if _is_template(error.instance):
+            continue
+        deepest = _deepest(error)
+        if deepest is None:
+            continue
+        faults.append((tuple(deepest.absolute_path), _text(deepest)))
+    return faults
+
+
+def _deepest(error: ValidationError) -> ValidationError | None:
+    """The most telling of the alternatives of an anyOf; None where a template makes one of them possible."""
+    if not error.context:
+        return error
+    if any(_is_template(inner.instance) for inner in error.context):
+        return None
+    best: ValidationError = best_match([error])
+    return best
+
+
+def _text(error: ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        allowed = ", ".join(sorted(error.schema.get("properties", {})))
+        return f"{error.message}; known: {allowed}"
+    message: str = error.message
+    return message if len(message) <= 300 else message[:300] + "…"
+
+
+def _is_template(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
