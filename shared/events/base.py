@@ -72,6 +72,7 @@ def decode(data: bytes, cls: type[M], **fixed: Any) -> M:
                 raise Malformed(f"{cls.__name__}: expected an object, got {type(body).__name__}")
             converted: M = msgspec.convert({**body, **fixed}, cls)
             return converted
-        return decoder(cls).decode(data)
+        decoded: M = decoder(cls).decode(data)
+        return decoded
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"{cls.__name__}: {error}") from error
