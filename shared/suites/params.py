@@ -32,7 +32,8 @@ def _deepest(error: ValidationError) -> ValidationError | None:
 
 def _text(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
-        allowed = ", ".join(sorted(error.schema.get("properties", {})))
+        schema: Any = error.schema
+        allowed = ", ".join(sorted(schema.get("properties", {})))
         return f"{error.message}; known: {allowed}"
     message: str = error.message
     return message if len(message) <= 300 else message[:300] + "…"
