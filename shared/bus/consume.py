@@ -25,7 +25,7 @@ class Observer(Protocol):
 
     def batch(self, consumer: str, size: int, redelivered: int) -> None: ...
 
-    def dead(self, consumer: str) -> None: ...
+    def dead_letter(self, consumer: str) -> None: ...
 
 
 class BatchConsumer:
@@ -144,7 +144,7 @@ class BatchConsumer:
         try:
             await self._dead.bury(delivery, reason)
             if self._observer:
-                self._observer.dead(self._pulls[0].consumer.name)
+                self._observer.dead_letter(self._pulls[0].consumer.name)
         except PublishFailed as failed:
             log.error("DEAD did not take a message, it will come back", extra={"error": str(failed)})
             await delivery.nak(5)

@@ -9,7 +9,6 @@ from shared.bus.delivery import Delivery
 from shared.bus.pull import Pull
 from shared.bus.topology import Consumer
 
-
 # A standing request holds a place of the room until it ends, so it is short.
 STANDING_SECONDS = 1.0
 PROBE_SECONDS = 0.3
