@@ -10,9 +10,9 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from shared.bus.topology import EVENTS, LEDGER, state_subject
+from shared.bus.topology import EVENTS, LEDGER, SUITES_BUCKET, state_subject
 from shared.errors import Unavailable
-from shared.events import CaseFinished, decode
+from shared.events import CaseFinished, SuiteSaved, decode
 
 PAGE = 256
 
@@ -59,6 +59,27 @@ async def messages(nc: Client, stream: str, subject: str, after: int = 0) -> Asy
         if not more or not page:
             return
         start = page[-1].sequence + 1
+
+
+async def latest(nc: Client, stream: str, subject: str) -> AsyncIterator[StoredMessage]:
+    """The last message of every subject that matches, in any order.
+
+    Raises:
+        Unavailable: the stream does not answer.
+    """
+    sequences: dict[str, StoredMessage] = {}
+    async for message in messages(nc, stream, subject):
+        sequences[message.subject] = message
+    for message in sequences.values():
+        yield message
+
+
+async def saved_suite(nc: Client, tenant: str, suite: str) -> SuiteSaved | None:
+    """The suite as it is saved now; None: unknown or deleted."""
+    stored = await last(nc, f"KV_{SUITES_BUCKET}", f"$KV.{SUITES_BUCKET}.{tenant}.{suite}")
+    if stored is None or stored.headers.get("KV-Operation") or not stored.data:
+        return None
+    return decode(stored.data, SuiteSaved)
 
 
 async def _page(nc: Client, stream: str, subject: str, start: int) -> tuple[list[StoredMessage], bool]:
