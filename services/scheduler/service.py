@@ -90,6 +90,7 @@ class Scheduler:
 
     async def _suite_of(self, delivery: Delivery) -> tuple[str, str]:
         try:
+            saved: SuiteSaved | SuiteDeleted
             if ".event.suite.saved." in delivery.subject:
                 saved = decode(delivery.data, SuiteSaved)
             elif ".event.suite.deleted." in delivery.subject:
