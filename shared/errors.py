@@ -13,6 +13,10 @@ class Malformed(Permanent):
     """The bytes are not what the contract says."""
 
 
+class Unavailable(WebGuardError):
+    """Something this service needs is down: wait and do the same again; it counts as no try."""
+
+
 class LostRace(WebGuardError):
     """Another replica committed first: read the winner's state and decide again."""
 

@@ -74,8 +74,7 @@ def users() -> dict[str, Access]:
                 *_get(t.TICKS.name),
                 *_read_bucket(suites),
                 "wg.*.request.execute",
-                "wg.*.schedule.*",
-                "wg.*.tick.*",
+                *t.TICKS.subjects,
             ],
         ),
         "dispatcher": _service(

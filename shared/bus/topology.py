@@ -103,9 +103,9 @@ EVENTS = Stream(
 )
 TICKS = Stream(
     "TICKS",
-    ("wg.*.schedule.*", "wg.*.tick.*"),
+    ("wg.*.schedule.*", "wg.*.unscheduled.*", "wg.*.tick.*"),
     timedelta(days=400),  # a yearly schedule waits here as one message
-    {"allow_msg_schedules": True, "allow_rollup_hdrs": True},
+    {"allow_msg_schedules": True, "allow_rollup_hdrs": True, "max_msgs_per_subject": 100},
 )
 DEAD = Stream(
     "DEAD",

@@ -33,14 +33,13 @@ def _deepest(error: ValidationError) -> ValidationError | None:
 
 
 def _text(error: ValidationError) -> str:
+    schema: Any = error.schema
     if error.validator == "additionalProperties":
-        known: Any = error.schema
-        allowed = ", ".join(sorted(known.get("properties", {})))
+        allowed = ", ".join(sorted(schema.get("properties", {})))
         return f"{error.message}; known: {allowed}"
     choice = _names_of_choice(error)
     if choice:
         return f"exactly one of {', '.join(choice)} is needed"
-    schema: Any = error.schema
     if error.validator in ("minProperties", "maxProperties") and "properties" in schema:
         which = "at least" if error.validator == "minProperties" else "at most"
         return f"{which} {error.validator_value} of these keys: {', '.join(sorted(schema['properties']))}"
