@@ -1,5 +1,6 @@
 """What a skill gets: its tools, and the places where it leaves what it found."""
 
+import asyncio
 import hashlib
 import mimetypes
 import time
@@ -205,7 +206,8 @@ class Context:
             yield
         except BaseException as error:
             status = "failed" if isinstance(error, AssertionError) else "error"
-            message = self.masker.text(str(error) or type(error).__name__)[:2000]
+            text = "cut off here" if isinstance(error, asyncio.CancelledError) else str(error) or type(error).__name__
+            message = self.masker.text(text)[:2000]
             raise
         else:
             if len(self.failures) > failures:

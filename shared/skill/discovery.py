@@ -91,6 +91,9 @@ def discover(folders: Iterable[Path] = (), *, kind: str | None = None) -> Found:
 def load(folder: Path, manifest: Manifest | None = None) -> Skill:
     """Load one skill folder.
 
+    A skill too long for one file keeps the rest in a package named like itself with underscores
+    (`skills/browser-flow/browser_flow/`): one name a skill, so that no two meet, and type checkers find it.
+
     Raises:
         BrokenSkill: its manifest or its code cannot be used.
     """
@@ -101,8 +104,9 @@ def load(folder: Path, manifest: Manifest | None = None) -> Skill:
     if spec is None or spec.loader is None or not path.is_file():
         raise BrokenSkill(f"{path}: there is no such file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks up annotations there
     try:
+        _load_package(folder, manifest.name.replace("-", "_"))
+        sys.modules[name] = module  # pydantic looks up annotations there
         spec.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(name, None)
@@ -113,3 +117,25 @@ def load(folder: Path, manifest: Manifest | None = None) -> Skill:
     if not inspect.iscoroutinefunction(run):
         raise BrokenSkill(f"{path}: there is no `async def run(ctx, params)`")
     return Skill(folder, manifest, params, run)
+
+
+def _load_package(folder: Path, name: str) -> None:
+    """Make the skill's own package importable without a way in for the other files of its folder."""
+    init = folder / name / "__init__.py"
+    if not init.is_file():
+        return
+    loaded = sys.modules.get(name)
+    foreign = importlib.util.find_spec(name) if loaded is None else None
+    if (foreign is not None and foreign.origin != str(init)) or not getattr(
+        loaded, "__webguard_skill__", loaded is None
+    ):
+        raise ImportError(f"package {name!r} is already there from elsewhere; give the skill another name")
+    for stale in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        del sys.modules[stale]  # of another folder with a skill of this name
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{init} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["__webguard_skill__"] = True
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

@@ -1,7 +1,8 @@
 """Secrets never leave a case: not in a message, a step, a log line, a text artifact or a saved value."""
 
+import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 # Shorter ones would mask half of every text; they are refused as secrets when they are stored.
 SHORTEST = 4
@@ -9,16 +10,22 @@ MASK = "***"
 
 
 class Masker:
-    """Replaces each secret it knows, plain or URL-encoded, by ***."""
+    """Replaces each secret it knows, plain, URL-encoded or inside JSON, by ***."""
 
     def __init__(self) -> None:
         self._secrets: list[str] = []
 
     def add(self, secret: str) -> None:
-        for form in {secret, quote(secret, safe="")}:
+        escaped = json.dumps(secret, ensure_ascii=False)[1:-1]
+        twice = json.dumps(escaped, ensure_ascii=False)[1:-1]  # JSON in a string of a HAR
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), escaped, twice}:
             if len(form) >= SHORTEST and form not in self._secrets:
                 self._secrets.append(form)
         self._secrets.sort(key=len, reverse=True)
+
+    @property
+    def knows_any(self) -> bool:
+        return bool(self._secrets)
 
     def text(self, text: str) -> str:
         for secret in self._secrets:

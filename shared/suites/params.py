@@ -26,17 +26,33 @@ def _deepest(error: ValidationError) -> ValidationError | None:
         return error
     if any(_is_template(inner.instance) for inner in error.context):
         return None
+    if _names_of_choice(error):
+        return error
     best: ValidationError = best_match([error])
     return best
 
 
 def _text(error: ValidationError) -> str:
+    schema: Any = error.schema
     if error.validator == "additionalProperties":
-        schema: Any = error.schema
         allowed = ", ".join(sorted(schema.get("properties", {})))
         return f"{error.message}; known: {allowed}"
+    choice = _names_of_choice(error)
+    if choice:
+        return f"exactly one of {', '.join(choice)} is needed"
+    if error.validator in ("minProperties", "maxProperties") and "properties" in schema:
+        which = "at least" if error.validator == "minProperties" else "at most"
+        return f"{which} {error.validator_value} of these keys: {', '.join(sorted(schema['properties']))}"
     message: str = error.message
     return message if len(message) <= 300 else message[:300] + "…"
+
+
+def _names_of_choice(error: ValidationError) -> list[str]:
+    """The keys of a `oneOf` that only says which key must be there; else nothing."""
+    options: Any = error.validator_value
+    if error.validator != "oneOf" or not all(set(option) == {"required"} for option in options):
+        return []
+    return [name for option in options for name in option["required"]]
 
 
 def _is_template(value: Any) -> bool:
