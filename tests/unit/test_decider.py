@@ -154,7 +154,10 @@ def test_however_the_results_are_cut_into_batches_the_end_is_the_same(drawn: Pla
         current = decision.state
     other, rest = begin(plan, NOW).state, list(log)
     for size in cuts * len(log):
-        batch, rest = rest[:size], rest[size:]
+        # A result is in the stream only after the commit that let its case start.
+        told = [item for item in rest[:size] if other.cases[plan.positions[item[1].case]] in s.OPEN]
+        batch = rest[: len(told)] if told == rest[: len(told)] else rest[:1]
+        rest = rest[len(batch) :]
         other = decide(plan, other, Hints(batch), NOW).state
     assert (other.cases, other.status, other.applied) == (current.cases, current.status, current.applied)
 
