@@ -54,7 +54,7 @@ def find_connection(url: str | None, api_key: str | None, data_dir: Path, enviro
         kept = json.loads(path.read_text())
     except FileNotFoundError:
         raise PlatformError(
-            f"no WebGuard is known here: start one with `webguard up`, or give --url and --api-key ({path} is not there)"
+            f"no WebGuard is known here ({path} is not there): start one with `webguard up`, or give --url"
         ) from None
     except (OSError, ValueError) as error:
         raise PlatformError(f"{path} cannot be read: {error}") from error

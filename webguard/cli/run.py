@@ -131,7 +131,7 @@ def follow(client: Client, execution_id: str, seconds: float, *, show: bool) -> 
 def complete(client: Client, execution: Mapping[str, Any]) -> bool:
     """Whether every case's result is recorded: the end of an execution may be recorded before them."""
     cases = {result["case"] for result in client.items(f"/executions/{execution['id']}/results")}
-    return len(cases) >= execution["total"]
+    return len(cases) >= int(execution["total"])
 
 
 def _get(client: Client, execution_id: str, deadline: float) -> dict[str, Any]:
