@@ -95,6 +95,11 @@ class BrowserPool:
             opening.add_done_callback(self._close_unclaimed)
             raise
 
+    @property
+    def in_use(self) -> int:
+        """Contexts lent and not yet closed."""
+        return sum(warm.in_use for warm in (self._warm, *self._retired) if warm is not None)
+
     async def close(self) -> None:
         """Stop the browser and its driver; a later use starts them again."""
         async with self._lock:
