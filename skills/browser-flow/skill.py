@@ -3,6 +3,7 @@
 import base64
 import re
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from browser_flow.actions import Flow
 from browser_flow.evidence import Evidence, When, to_the_end
@@ -10,7 +11,7 @@ from browser_flow.locators import Strict, no_nulls
 from browser_flow.steps import Pattern, Step
 from browser_flow.watch import Watch
 from playwright.async_api import Dialog, Page
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from shared.skill import CheckFailed, Context, EgressDenied
 
@@ -38,7 +39,7 @@ class Params(Strict):
     base_url: str | None = Field(None, pattern=r"^https?://", description="what paths in goto and url start from")
     viewport: Viewport = Viewport()
     mobile: bool = Field(False, description="touch screen and mobile layout")
-    locale: str | None = Field(None, description="e.g. de-DE")
+    locale: str | None = Field(None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="e.g. de-DE")
     timezone: str | None = Field(None, description="IANA name, e.g. Asia/Taipei")
     user_agent: str | None = None
     headers: dict[str, str] = Field(default_factory=dict, description="sent with every request")
@@ -64,6 +65,14 @@ class Params(Strict):
     screenshot: When = Field("on_failure", description="picture of the page at the end")
     trace: When = Field("on_failure", description="trace.zip, for `playwright show-trace`")
     record_har: bool = Field(False, description="keep all requests and answers as network.har")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str | None) -> str | None:
+        try:
+            return name and ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"there is no time zone {name!r}; e.g. Asia/Taipei") from error
 
     @model_validator(mode="after")
     def _storage_has_an_origin(self) -> "Params":
