@@ -71,10 +71,14 @@ class Site(BaseHTTPRequestHandler):
             body, status = HTML.format(title="Headers", body=f"<pre>{self.headers}</pre>"), 200
             if not self.headers.get("Authorization"):
                 status = 401
+        if path == "/away":
+            status = 302
         data = body.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.9:1/")
         if status == 401:
             self.send_header("WWW-Authenticate", "Basic")
         self.end_headers()
@@ -108,8 +112,17 @@ async def pool() -> AsyncIterator[BrowserPool]:
 
 
 @pytest.fixture
-def go(site: str, skill: Skill, pool: BrowserPool, tmp_path: Path) -> Callable[..., Awaitable[Outcome]]:
+def asked() -> list[str]:
+    """The targets that cases asked the egress rules about."""
+    return []
+
+
+@pytest.fixture
+def go(
+    site: str, skill: Skill, pool: BrowserPool, tmp_path: Path, asked: list[str]
+) -> Callable[..., Awaitable[Outcome]]:
     async def check(url: str) -> None:
+        asked.append(url)
         if "127.0.0.9" in url or "example" in url:
             raise EgressDenied(f"{url} is forbidden by rule 7")
 

@@ -13,7 +13,8 @@ from browser_flow.watch import Watch
 from playwright.async_api import Dialog, Page
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from shared.skill import CheckFailed, Context, EgressDenied
+from shared.errors import WebGuardError
+from shared.skill import CheckFailed, Context
 
 
 class Viewport(Strict):
@@ -104,7 +105,7 @@ async def run(ctx: Context, params: Params) -> dict[str, Any]:
         watch.attach(context)
         await evidence.begin()
         page = await context.new_page()
-        page.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
+        context.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
         flow = Flow(
             ctx,
             page,
@@ -117,18 +118,23 @@ async def run(ctx: Context, params: Params) -> dict[str, Any]:
         try:
             for number, step in enumerate(params.steps, 1):
                 await flow.do(number, step)
+                await watch.refuse_forbidden()
             outputs = {"url": page.url, "title": await page.title(), "extracted": flow.extracted}
-        except CheckFailed as error:
-            await watch.settle()
-            raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
+        except (CheckFailed, WebGuardError) as error:
+            await watch.refuse_forbidden()
+            if isinstance(error, CheckFailed):
+                raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
+            raise
         finally:
             _count(ctx, params, watch)
-        await watch.settle()
+        await watch.refuse_forbidden()
         _judge(watch, params)
         failed = False
         return outputs
     finally:
-        await to_the_end(evidence.keep(page, failed=failed), ctx)
+        # what a page showed of a forbidden place must not get out by its picture
+        shown = None if watch.denied else page
+        await to_the_end(evidence.keep(shown, failed=failed, forbidden=bool(watch.denied)), ctx)
 
 
 def _context_options(params: Params) -> dict[str, Any]:
@@ -181,11 +187,8 @@ def _judge(watch: Watch, params: Params) -> None:
     """What a page did beside its steps, after the last one.
 
     Raises:
-        EgressDenied: a page asked for something that this case may not reach.
         CheckFailed: findings that the params count as failures.
     """
-    if watch.denied:
-        raise EgressDenied("; ".join(f"a page asked for {url}: {why}" for url, why in sorted(watch.denied.items())))
     counted = Watch(
         watch.ctx,
         page_errors=watch.page_errors if params.fail_on_page_error else [],

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from services.executors.browser.pool import BrowserPool
@@ -251,6 +252,10 @@ async def test_forbidden_targets_are_refused_in_steps_and_noticed_in_pages(go: G
     outcome = await go({"goto": "/inside"}, {"expect": {"text": "Up"}})
     assert (outcome.status, outcome.error_type) == ("error", "definition")
     assert "a page asked for http://127.0.0.9:1: " in str(outcome.error_message)
+    assert names(outcome) == {"log.txt"}  # nothing that could show it
+    outcome = await go({"goto": "/away"})
+    assert (outcome.status, outcome.error_type) == ("error", "definition")
+    assert "a page asked for http://127.0.0.9:1: " in str(outcome.error_message)
     outcome = await go({"goto": "file:///etc/passwd"})
     assert (outcome.status, outcome.error_type) == ("error", "definition")
 
@@ -283,6 +288,22 @@ async def test_a_cancelled_case_stops_and_gives_its_browser_context_back(go: Go,
     with pytest.raises(asyncio.CancelledError):
         await task
     assert pool.in_use == 0
+
+
+async def test_a_browser_that_dies_under_a_case_is_an_error_of_the_system_and_the_next_case_passes(
+    go: Go, asked: list[str]
+) -> None:
+    case = asyncio.ensure_future(go({"goto": "/shop"}, {"wait": {"for": {"css": "#none"}, "timeout_seconds": 60}}))
+    deadline = time.monotonic() + 10
+    while not asked:  # its browser context is there then
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    for process in psutil.Process().children(recursive=True):
+        if "--headless" in process.cmdline() and "--type=" not in " ".join(process.cmdline()):
+            process.kill()
+    outcome = await case
+    assert (outcome.status, outcome.error_type) == ("error", "system")
+    passed(await go({"goto": "/shop"}, {"expect": {"text": "Tea shop"}}))
 
 
 async def test_eight_cases_at_once_do_not_meet(go: Go) -> None:
