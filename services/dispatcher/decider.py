@@ -59,7 +59,10 @@ def decide(plan: Plan, state: State, hints: Hints, now: datetime) -> Decision:
             continue
         applied = sequence
         position = plan.positions.get(result.case)
-        if position is None or cases[position] not in s.OPEN or result.attempt != attempts.get(position, 1):
+        if position is None or result.attempt != attempts.get(position, 1):
+            continue
+        # A word of a dispatcher (epoch 0) may be read together with the result that made it say so.
+        if cases[position] not in s.OPEN and not (cases[position] == s.WAITING and result.epoch == 0):
             continue
         if _retries(plan, position, result, stop):
             cases[position] = s.BACKING_OFF

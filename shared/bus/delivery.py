@@ -10,6 +10,7 @@ class Delivery:
     Attributes:
         epoch: 1 for the first delivery, 2 for the first redelivery, …
         stream_seq: its place in the stream.
+        stored_at: when the server stored it, in seconds since 1970.
         pending: how many more messages the consumer had when it sent this one.
         consumer_seq: the number of this delivery; without a gap where one process gets all.
     """
@@ -23,6 +24,7 @@ class Delivery:
         "headers",
         "pending",
         "settled",
+        "stored_at",
         "stream",
         "stream_seq",
         "subject",
@@ -42,6 +44,7 @@ class Delivery:
         self.epoch = int(tokens[at + 2])
         self.stream_seq = int(tokens[at + 3])
         self.consumer_seq = int(tokens[at + 4])
+        self.stored_at = int(tokens[at + 5]) / 1e9
         self.pending = int(tokens[at + 6])
 
     @property

@@ -42,6 +42,7 @@ class Artifacts:
 
     def path(self, name: str) -> Path:
         """A free path under the scratch folder, for a tool that writes the file itself; then `add` it."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # most cases leave nothing and need no folder
         base = Path(name).name or "file"
         taken = {file.path.name for file in self.saved}
         stem, suffix, number = Path(base).stem, Path(base).suffix, 1
@@ -103,7 +104,6 @@ class Context:
         artifacts: `save(name, data, kind)` keeps a file.
         secrets: by name; what is read is masked everywhere.
         variables: the suite's and the execution's, as far as this case's params name them.
-        scratch: a folder of this case's own, removed afterwards.
         epoch: how often this attempt was delivered; above 1 an earlier run may have left traces.
     """
 
@@ -124,7 +124,7 @@ class Context:
         self.attempt = attempt
         self.epoch = epoch
         self.trace_id = trace_id
-        self.scratch = scratch
+        self._scratch = scratch
         self.variables = dict(variables or {})
         self.masker = Masker()
         self.secrets = Secrets(look_up_secret, self.masker)
@@ -138,6 +138,12 @@ class Context:
         self._began = time.monotonic()
         self._ends = self._began + timeout_seconds
         self._open_steps: list[int] = []
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this case's own, removed when its artifacts are stored."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
 
     # -- tools ---------------------------------------------------------------------------------------------
 

