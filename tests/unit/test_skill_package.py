@@ -80,6 +80,7 @@ CHOICE = {
     "type": "object",
     "properties": {
         "one": {"oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        "short": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"u": {"enum": ["load", "idle"]}}}]},
         "steps": {"type": "object", "properties": {"x": {}, "y": {}}, "minProperties": 1, "maxProperties": 1},
     },
 }
@@ -89,5 +90,16 @@ def test_a_choice_of_keys_is_told_as_one() -> None:
     assert check_params(CHOICE, {"one": {}}) == [(("one",), "exactly one of a, b is needed")]
     assert check_params(CHOICE, {"one": {"a": 1, "b": 2}}) == [(("one",), "exactly one of a, b is needed")]
     assert check_params(CHOICE, {"one": {"a": 1}}) == []
+    assert check_params(CHOICE, {"one": "a"}) == []  # nothing here says that it is an object
     assert check_params(CHOICE, {"steps": {}}) == [(("steps",), "at least 1 of these keys: x, y")]
     assert check_params(CHOICE, {"steps": {"x": 1, "y": 1}}) == [(("steps",), "at most 1 of these keys: x, y")]
+
+
+def test_of_several_types_the_fault_of_the_fitting_one_is_told() -> None:
+    assert check_params(CHOICE, {"short": "x"}) == []
+    assert check_params(CHOICE, {"short": {"u": "lod"}}) == [
+        (("short", "u"), "'lod' is not one of load, idle; did you mean load?")
+    ]
+    [(path, message)] = check_params(CHOICE, {"short": 5})
+    assert path == ("short",)
+    assert message.startswith("5 is not")
