@@ -1,5 +1,6 @@
 """Drive a page through steps in a real Chromium, and keep what shows why one did not hold."""
 
+import asyncio
 import base64
 import re
 from typing import Any, Literal
@@ -96,45 +97,54 @@ async def run(ctx: Context, params: Params) -> dict[str, Any]:
     evidence = Evidence(ctx, context, params.screenshot, params.trace, har)
     watch = Watch(ctx, [re.compile(pattern) for pattern in params.ignore])
     page: Page | None = None
-    failed = True
+    failed, wanted = True, True
     try:
         if params.base_url is not None and params.cookies:
             await context.add_cookies(
                 [{"name": name, "value": value, "url": params.base_url} for name, value in params.cookies.items()]
             )
         watch.attach(context)
+        context.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
         await evidence.begin()
         page = await context.new_page()
-        context.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
-        flow = Flow(
-            ctx,
-            page,
-            params.base_url,
-            params.action_timeout_seconds,
-            params.expect_timeout_seconds,
-            params.navigation_timeout_seconds,
-            expected_statuses=watch.statuses_expected,
-        )
         try:
-            for number, step in enumerate(params.steps, 1):
-                await flow.do(number, step)
-                await watch.refuse_forbidden()
-            outputs = {"url": page.url, "title": await page.title(), "extracted": flow.extracted}
-        except (CheckFailed, WebGuardError) as error:
-            await watch.refuse_forbidden()
-            if isinstance(error, CheckFailed):
-                raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
-            raise
+            outputs = await _drive(ctx, params, page, watch)
         finally:
-            _count(ctx, params, watch)
-        await watch.refuse_forbidden()
-        _judge(watch, params)
+            _count(ctx, watch)
         failed = False
         return outputs
+    except asyncio.CancelledError:
+        wanted = ctx.remaining() == 0  # else a person or a shutdown stopped it: quickly, then
+        raise
     finally:
         # what a page showed of a forbidden place must not get out by its picture
-        shown = None if watch.denied else page
-        await to_the_end(evidence.keep(shown, failed=failed, forbidden=bool(watch.denied)), ctx)
+        wanted = wanted and not watch.denied
+        await to_the_end(evidence.keep(page, failed=failed, wanted=wanted), ctx)
+
+
+async def _drive(ctx: Context, params: Params, page: Page, watch: Watch) -> dict[str, Any]:
+    flow = Flow(
+        ctx,
+        page,
+        params.base_url,
+        params.action_timeout_seconds,
+        params.expect_timeout_seconds,
+        params.navigation_timeout_seconds,
+        expected_statuses=watch.statuses_expected,
+    )
+    try:
+        for number, step in enumerate(params.steps, 1):
+            await flow.do(number, step)
+            await watch.refuse_forbidden()
+        outputs = {"url": page.url, "title": await page.title(), "extracted": flow.extracted}
+    except (CheckFailed, WebGuardError) as error:
+        await watch.refuse_forbidden()
+        if isinstance(error, CheckFailed):
+            raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
+        raise
+    await watch.refuse_forbidden()
+    _judge(watch, params)
+    return outputs
 
 
 def _context_options(params: Params) -> dict[str, Any]:
@@ -162,7 +172,7 @@ async def _answer(dialog: Dialog, answer: str) -> None:
     await (dialog.accept() if answer == "accept" else dialog.dismiss())
 
 
-def _count(ctx: Context, params: Params, watch: Watch) -> None:
+def _count(ctx: Context, watch: Watch) -> None:
     ctx.metric("steps", len([step for step in ctx.steps if step.status == "passed"]), "count")
     ctx.metric("requests", watch.requests, "count")
     ctx.metric("failed_requests", len(watch.failed_requests), "count")

@@ -278,16 +278,19 @@ async def test_a_failure_stays_a_failure_when_time_ends_while_its_evidence_is_ta
     assert "a page that no longer answers" in str(outcome.error_message)
 
 
-async def test_a_cancelled_case_stops_and_gives_its_browser_context_back(go: Go, pool: BrowserPool) -> None:
+async def test_a_cancelled_case_stops_and_gives_its_browser_context_back(
+    go: Go, asked: list[str], pool: BrowserPool, tmp_path: Path
+) -> None:
     task = asyncio.ensure_future(go({"goto": "/shop"}, {"wait": {"for": {"css": "#none"}, "timeout_seconds": 60}}))
     deadline = time.monotonic() + 10
-    while pool.in_use == 0:
+    while not asked:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert pool.in_use == 0
+    assert list(tmp_path.rglob("*.*")) == []  # nobody waits for pictures of it
 
 
 async def test_a_browser_that_dies_under_a_case_is_an_error_of_the_system_and_the_next_case_passes(

@@ -34,29 +34,34 @@ class Evidence:
         if self.trace != "never":
             await self.context.tracing.start(screenshots=True, snapshots=True, title=self.ctx.case)
 
-    async def keep(self, page: Page | None, *, failed: bool, forbidden: bool = False) -> None:
-        """Take what the end of the case asks for, close the browser context, and mask what the browser wrote."""
+    async def keep(self, page: Page | None, *, failed: bool, wanted: bool) -> None:
+        """Take what the end of the case asks for, close the browser context, mask what the browser wrote.
+
+        Not `wanted`: only the context is closed.
+        """
+        if not wanted:
+            await self._try("close", HURRIED, self.context.close())
+            return
         seconds = HURRIED if self.ctx.remaining() == 0 else UNHURRIED
         if page is not None and failed:
             await self._try("stop", 0.5, self._stop_loading(page))
-        wanted: list[Coroutine[Any, Any, bool]] = []
+        looks: list[Coroutine[Any, Any, bool]] = []
         if page is not None and self._wanted(self.screenshot, failed):
-            wanted.append(self._try("screenshot", seconds, self._picture(page, failed, seconds)))
+            looks.append(self._try("screenshot", seconds, self._picture(page, failed, seconds)))
         if page is not None and failed:
-            wanted.append(self._try("page", seconds, self._page(page)))
-        await asyncio.gather(*wanted)
+            looks.append(self._try("page", seconds, self._page(page)))
+        await asyncio.gather(*looks)
         trace = self.ctx.artifacts.path("trace.zip")
-        if self._wanted(self.trace, failed) and not forbidden:
+        if self._wanted(self.trace, failed):
             await self._try("trace", seconds, self.context.tracing.stop(path=trace))
         await self._try("close", seconds, self.context.close())
         # a file that could not be masked is not kept
         if trace.is_file() and await self._try("trace", UNHURRIED, asyncio.to_thread(mask_zip, trace, self.ctx.masker)):
             self.ctx.artifacts.add(trace, "trace", "application/zip")
-        har = None if forbidden else self.har
-        if har is not None and har.is_file():
-            masking = asyncio.to_thread(mask_file, har, self.ctx.masker)
+        if self.har is not None and self.har.is_file():
+            masking = asyncio.to_thread(mask_file, self.har, self.ctx.masker)
             if await self._try("har", UNHURRIED, masking):
-                self.ctx.artifacts.add(har, "har", "application/json")
+                self.ctx.artifacts.add(self.har, "har", "application/json")
 
     @staticmethod
     def _wanted(when: When, failed: bool) -> bool:
