@@ -143,6 +143,24 @@ async def test_wrong_options_are_the_callers_error_and_hurt_no_browser(pool: Bro
     assert len(browsers()) == 1
 
 
+async def test_what_a_listener_of_one_case_raises_reaches_no_other_case(pool: BrowserPool) -> None:
+    noisy, quiet = await pool.open_context(), await pool.open_context()
+    raised = []
+
+    def listener(_: object) -> None:
+        raised.append(1)
+        raise ValueError("a fault in a listener")
+
+    noisy.on("console", listener)
+    quiet_page, page = await quiet.new_page(), await noisy.new_page()
+    opened = asyncio.ensure_future(page.evaluate("() => { for (let i = 0; i < 50; i++) console.log(i) }"))
+    while not opened.done() or len(raised) < 50:
+        assert await quiet_page.evaluate("1 + 1") == 2
+    assert len(raised) == 50
+    assert await quiet_page.evaluate("2 + 2") == 4
+    await opened
+
+
 async def test_a_machine_without_chromium_is_told_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(NoChromium, match="apt-get install chromium-headless-shell"):
         await BrowserPool(find=lambda: None).open_context()
