@@ -152,7 +152,7 @@ async def test_what_does_not_hold_fails_the_case_and_says_what_was_found(
     outcome = await go(
         {"goto": "/shop"},
         step,
-        action_timeout_seconds=0.3,
+        action_timeout_seconds=0.6,
         expect_timeout_seconds=0.3,
         trace="never",
         screenshot="never",
