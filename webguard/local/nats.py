@@ -53,10 +53,19 @@ class NatsServer:
         Raises:
             StartFailed: it did not; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._configure()
         self.child = Child("nats-server", [program(), "-c", self._config_file], self.folder / "nats.log")
-        self.child.wait_until(self.healthy)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy)
 
     def reload(self, allowed: Mapping[str, Access]) -> None:
         """Take other users without a restart: who is gone is disconnected, the others notice nothing."""

@@ -29,6 +29,7 @@ class PostgresServer:
         self.port = port or free_port()
         self.child: Child | None = None
         self._sockets: Path | None = None
+        self._command: list[str | Path] = []
         self._user = "nobody" if os.geteuid() == 0 else None
 
     @property
@@ -50,34 +51,50 @@ class PostgresServer:
         Raises:
             StartFailed: it did not start; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for more than the making of its data folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"
         if not data.exists():
             self._make(data)
         # A socket's path may have about 100 characters, a data folder's more.
         self._sockets = self._lend(Path(tempfile.mkdtemp(prefix="wg-pg-")))
-        command: list[str | Path] = [
+        self._command = [
             *self._wrap,
             binaries() / "postgres",
             *("-D", data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-k", self._sockets),
             *("-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_locks_per_transaction=256"),
         ]
-        self._launch(command)
+        self._spawn()
+
+    def wait(self) -> None:
+        """Wait until it answers, and make the database."""
+        self._wait_or_spawn_again()
         if DATABASE not in self.run("psql", "-Atc", "select datname from pg_database", "postgres").split():
             self.run("createdb", DATABASE)
 
-    def _launch(self, command: Sequence[str | Path], seconds: float = 20) -> None:
+    def _spawn(self) -> Child:
+        log = self.folder / "postgres.log"
+        self.child = Child(
+            "PostgreSQL", self._command, log, cwd=Path("/"), user=self._drop_to, last_signal=signal.SIGINT
+        )
+        return self.child
+
+    def _wait_or_spawn_again(self, seconds: float = 20) -> None:
         """After a postmaster was killed its backends need a moment to notice; until then nobody may start."""
         deadline = time.monotonic() + seconds
+        child = self.child or self._spawn()
         while True:
-            log = self.folder / "postgres.log"
-            self.child = Child("PostgreSQL", command, log, cwd=Path("/"), user=self._drop_to, last_signal=signal.SIGINT)
             try:
-                self.child.wait_until(self.healthy, 60)
+                child.wait_until(self.healthy, 60)
             except StartFailed as error:
                 if not any(text in str(error) for text in _STILL_ENDING) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+                child = self._spawn()
             else:
                 return
 

@@ -34,6 +34,11 @@ class RedisServer:
         Raises:
             StartFailed: it did not; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "redis.conf"
         write_private(
@@ -42,7 +47,11 @@ class RedisServer:
             'appendonly yes\nappendfsync everysec\nsave ""\ndaemonize no\n',
         )
         self.child = Child("Redis", [program(), config], self.folder / "redis.log")
-        self.child.wait_until(self.healthy)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy)
 
     def healthy(self) -> bool:
         try:
