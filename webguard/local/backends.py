@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from webguard.local.environment import DATABASE_ROLES, Backends
+from webguard.local.files import keep_secret
 from webguard.local.nats import NatsServer
 from webguard.local.objectstore import ACCESS_KEY, BUCKET, ObjectStoreServer
 from webguard.local.postgres import OWNER, PostgresServer
-from webguard.local.process import Child, keep_secret
+from webguard.local.process import Child
 from webguard.local.redis import RedisServer
 
 
