@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import httpx
-
 from shared.bus.access import Access, users
 from webguard.local.files import keep_secret, write_private
+from webguard.local.probe import http_status
 from webguard.local.process import Child, StartFailed, free_port
 
 
@@ -94,10 +93,7 @@ class NatsServer:
         write_private(self._config_file, config)
 
     def healthy(self) -> bool:
-        try:
-            return httpx.get(f"{self.monitor_url}/healthz?js-enabled-only=true", timeout=1).is_success
-        except httpx.TransportError:
-            return False
+        return http_status(self._monitor, "/healthz?js-enabled-only=true") == 200
 
     def stop(self) -> None:
         if self.child is not None:

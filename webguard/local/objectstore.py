@@ -7,18 +7,18 @@ import shutil
 import sys
 from pathlib import Path
 
-import httpx
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from webguard.local.files import keep_secret, write_private
+from webguard.local.probe import http_status
 from webguard.local.process import Child, StartFailed, free_ports
 
 BUCKET = "wg-artifacts"
 ACCESS_KEY = "webguard"
 REGION = "us-east-1"
-_GRPC = 10_000  # each of its servers also listens on its port + 10000
+GRPC = 10_000  # each of its servers also listens on its port + 10000
 
 
 class ObjectStoreServer:
@@ -26,7 +26,7 @@ class ObjectStoreServer:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.absolute()
-        self.port = port or free_ports(1, _GRPC)[0]
+        self.port = port or free_ports(1, GRPC)[0]
         self.child: Child | None = None
 
     @property
@@ -69,7 +69,7 @@ class ObjectStoreServer:
         # Its volume server would read and write for anybody who guesses a file's number.
         signing = "".join(f'[{part}]\nkey = "{self._kept(part)}"\n' for part in ("jwt.signing", "jwt.signing.read"))
         write_private(data / "security.toml", signing)
-        master, volume, filer, admin = free_ports(4, _GRPC)
+        master, volume, filer, admin = free_ports(4, GRPC)
         command = [
             *(program(), f"-logdir={data}", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"-s3.port={self.port}", f"-master.port={master}", f"-volume.port={volume}"),
@@ -96,10 +96,8 @@ class ObjectStoreServer:
         """Whether it knows our keys and the bucket is there: it answers a while before that."""
         request = AWSRequest("HEAD", f"{self.url}/{BUCKET}")
         S3SigV4Auth(Credentials(ACCESS_KEY, self.secret_key), "s3", REGION).add_auth(request)
-        try:
-            return httpx.head(request.url, headers=dict(request.headers), timeout=2).is_success
-        except httpx.TransportError:
-            return False
+        headers = {str(name): str(value) for name, value in request.headers.items()}
+        return http_status(self.port, f"/{BUCKET}", method="HEAD", headers=headers) == 200
 
     def _kept(self, name: str) -> str:
         return keep_secret(self.folder / f"{name}.secret", lambda: secrets.token_urlsafe(30))
@@ -107,6 +105,14 @@ class ObjectStoreServer:
     def stop(self) -> None:
         if self.child is not None:
             self.child.stop()
+
+
+def installed() -> bool:
+    try:
+        program()
+    except StartFailed:
+        return False
+    return True
 
 
 def program() -> str:
