@@ -1,6 +1,7 @@
 """What each service gets from the launcher: only what it needs. Pure."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Process:
 
     name: str
     service: str
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     port: int
 
@@ -145,9 +146,10 @@ def processes(
         for kind in kinds:
             for number in range(1, scale.get(service, 1) + 1):
                 name = "-".join(part for part in (service, kind, str(number) if number > 1 else None) if part)
-                arguments = ("--kind", kind) if kind else ()
+                # -P: a folder named `shared` where the user happens to stand is not ours.
+                command = (sys.executable, "-P", "-m", f"services.{service}", *(("--kind", kind) if kind else ()))
                 env = environment(service, name, ports.get(name, 0), backends, outer, extra)
-                found.append(Process(name, service, arguments, env, ports.get(name, 0)))
+                found.append(Process(name, service, command, env, ports.get(name, 0)))
     return found
 
 

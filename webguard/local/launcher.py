@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -99,7 +99,7 @@ class Launcher:
         self._data.release()
 
     def _say(self, line: str) -> None:
-        with (self._data.logs / "launcher.log").open("a") as log:
+        with suppress(OSError), (self._data.logs / "launcher.log").open("a") as log:
             log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
         self._listener(line)
 

@@ -1,7 +1,6 @@
 """Keeps service processes running: one that ends is started again, later and later if it keeps ending."""
 
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -84,9 +83,7 @@ class Supervisor:
         self.running.clear()
 
     def _spawn(self, process: Process, log_file: Path) -> Child:
-        # -P: a folder named `shared` where the user happens to stand is not ours.
-        command = [sys.executable, "-P", "-m", f"services.{process.service}", *process.arguments]
-        return Child(process.name, command, log_file, env=process.env)
+        return Child(process.name, process.command, log_file, env=process.env)
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.1):
