@@ -1,6 +1,8 @@
 """Real servers for tests. Each is started when the first test of a worker asks for it, and lives as long as that."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -9,10 +11,29 @@ from shared.bus.connection import connect
 from shared.bus.provision import provision
 from shared.settings import Settings
 from tests.servers import Database, bus_settings, database_of, end, server_folder
+from webguard.local.launcher import Launcher
 from webguard.local.nats import NatsServer
 from webguard.local.objectstore import ObjectStoreServer
 from webguard.local.postgres import PostgresServer
 from webguard.local.redis import RedisServer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests on the whole platform run in one worker: it takes the longest to start."""
+    for item in items:
+        if "platform" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("platform"))
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Launcher]:
+    """All servers and services, with the skills under tests/skills: for tests that leave it as they found it."""
+    with server_folder("platform") as folder:
+        extra = {"WEBGUARD_SKILLS_PATH": json.dumps([str(Path(__file__).parent / "skills")])}
+        launcher = Launcher(folder, port=0, extra_env=extra)
+        launcher.start()
+        yield launcher
+        launcher.stop()
 
 
 @pytest.fixture(scope="session")
