@@ -30,7 +30,7 @@ def platform() -> Iterator[Launcher]:
     """All servers and services, with the skills under tests/skills: for tests that leave it as they found it."""
     with server_folder("platform") as folder:
         extra = {"WEBGUARD_SKILLS_PATH": json.dumps([str(Path(__file__).parent / "skills")])}
-        launcher = Launcher(folder, port=0, extra_env=extra)
+        launcher = Launcher(folder, port=0, executor_env=extra)
         launcher.start()
         yield launcher
         launcher.stop()

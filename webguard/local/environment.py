@@ -17,7 +17,7 @@ MOST = 16
 _SOURCE = Path(__file__).resolve().parents[2]  # where `python -m services.…` is found
 
 
-class BadScale(Permanent):
+class BadScale(Permanent, ValueError):
     """`--scale` cannot be followed; the text says what would do."""
 
 
@@ -74,9 +74,7 @@ _OWN_PREFIXES = {
 }
 
 
-def environment(
-    service: str, name: str, port: int, backends: Backends, outer: Mapping[str, str], extra: Mapping[str, str] = {}
-) -> dict[str, str]:
+def environment(service: str, name: str, port: int, backends: Backends, outer: Mapping[str, str]) -> dict[str, str]:
     """The environment of one service process; a service never sees the password of another.
 
     `WEBGUARD_<SERVICE>__<NAME>` in the user's environment is `WEBGUARD_<NAME>` for that service alone, and wins.
@@ -105,7 +103,7 @@ def environment(
         env.setdefault("WEBGUARD_EGRESS_ALLOW_LOOPBACK", "true")
     own = f"WEBGUARD_{service.upper()}__"
     env |= {f"WEBGUARD_{key.removeprefix(own)}": value for key, value in outer.items() if key.startswith(own)}
-    return {**env, **extra}
+    return env
 
 
 def database_environment(role: str, backends: Backends, outer: Mapping[str, str]) -> dict[str, str]:
@@ -132,13 +130,14 @@ def processes(
     ports: Mapping[str, int],
     backends: Backends,
     outer: Mapping[str, str],
-    extra: Mapping[str, str] = {},
+    executor_env: Mapping[str, str] = {},
 ) -> list[Process]:
     """Every service process of a local platform.
 
     Args:
         scale: service → how many; one where it is not named.
         ports: process name → its HTTP port.
+        executor_env: for executors alone: secrets of the tested systems, …
     """
     found = []
     for service in SERVICES:
@@ -148,7 +147,7 @@ def processes(
                 name = "-".join(part for part in (service, kind, str(number) if number > 1 else None) if part)
                 # -P: a folder named `shared` where the user happens to stand is not ours.
                 command = (sys.executable, "-P", "-m", f"services.{service}", *(("--kind", kind) if kind else ()))
-                env = environment(service, name, ports.get(name, 0), backends, outer, extra)
+                env = environment(service, name, ports.get(name, 0), backends, outer)
                 found.append(Process(name, service, command, env, ports.get(name, 0)))
     return found
 

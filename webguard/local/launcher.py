@@ -1,15 +1,12 @@
 """The whole platform on one machine: servers, then provisioning and migrations, then every service as a child."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from webguard.local.backends import LocalServers
@@ -25,7 +22,7 @@ from webguard.local.environment import (
 from webguard.local.process import StartFailed, free_port, free_ports, is_free
 from webguard.local.supervisor import Supervisor
 
-__all__ = ["DEFAULT_PORT", "AlreadyRunning", "Launcher", "StartFailed", "up"]
+__all__ = ["DEFAULT_PORT", "AlreadyRunning", "Launcher", "StartFailed"]
 
 DEFAULT_PORT = 8080
 CREDENTIALS = "credentials.json"
@@ -41,7 +38,7 @@ class Launcher:
     Args:
         port: the gateway's; None: 8080, else the next free one; 0: any free one.
         scale: service → how many processes, see `parse_scale`.
-        extra_env: variables for every service.
+        executor_env: variables for executors alone: secrets of the tested systems, …
         s3: False: artifacts go to the JetStream Object Store.
         say: is told in a line what a person may want to know.
     """
@@ -52,14 +49,14 @@ class Launcher:
         *,
         port: int | None = None,
         scale: Mapping[str, int] | None = None,
-        extra_env: Mapping[str, str] | None = None,
+        executor_env: Mapping[str, str] | None = None,
         s3: bool = True,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._data = DataDir(folder)
         self._asked_port = port
         self._scale = dict(scale or {})
-        self._extra = dict(extra_env or {})
+        self._executor_env = dict(executor_env or {})
         self._listener = say
         self._s3 = s3
         self._servers: LocalServers | None = None
@@ -114,7 +111,7 @@ class Launcher:
         ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"gateway": port}
         self._say(f"starting {len(names)} services")
         self._supervisor = Supervisor(self._data.logs, self._say, lambda: servers.tend(self._say), self._write_runtime)
-        self._supervisor.start(processes(self._scale, ports, backends, outer, self._extra))
+        self._supervisor.start(processes(self._scale, ports, backends, outer, self._executor_env))
 
     def _prepare(self, backends: Backends, outer: Mapping[str, str]) -> None:
         """Streams, schema, first account: all of it may be done any number of times."""
@@ -162,46 +159,6 @@ class Launcher:
         if self._asked_port == 0:
             return free_port()
         return next((port for port in range(DEFAULT_PORT, DEFAULT_PORT + 100) if is_free(port)), None) or free_port()
-
-
-def up(launcher: Launcher, ready: Callable[[str], None], say: Callable[[str], None] = lambda line: None) -> None:
-    """Run a platform until SIGINT, SIGTERM or SIGHUP, whenever that comes; call it in the main thread.
-
-    Args:
-        ready: is told the address when every service is healthy.
-
-    Raises:
-        AlreadyRunning, StartFailed: as `Launcher.start`.
-    """
-    with _stop_signals() as stopped:
-        try:
-            launcher.start()
-            ready(launcher.url)
-            stopped.wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            say("stopping")
-            launcher.stop()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """The first signal ends the start or the waiting; those that follow do not disturb the stop."""
-    stopped = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if not stopped.is_set():
-            stopped.set()
-            raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, on_signal) for number in numbers]
-    try:
-        yield stopped
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _entry(pid: int, port: int) -> dict[str, Any]:
