@@ -55,6 +55,11 @@ def test_secrets_of_cases_go_to_executors_alone() -> None:
     assert having == ["executors"]
 
 
+def test_what_the_launcher_hands_to_executors_reaches_them_alone() -> None:
+    made = processes({}, {}, OURS, {}, {"WEBGUARD_SECRET_SHOP": "of-the-demo"})
+    assert {p.service for p in made if "of-the-demo" in p.env.values()} == {"executors"}
+
+
 def test_cases_of_a_local_platform_may_reach_this_machine_unless_the_user_forbids_it() -> None:
     name = "WEBGUARD_EGRESS_ALLOW_LOOPBACK"
     assert environment("executors", "e", 1, OURS, {})[name] == "true"

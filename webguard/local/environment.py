@@ -148,6 +148,8 @@ def processes(
                 # -P: a folder named `shared` where the user happens to stand is not ours.
                 command = (sys.executable, "-P", "-m", f"services.{service}", *(("--kind", kind) if kind else ()))
                 env = environment(service, name, ports.get(name, 0), backends, outer)
+                if service == "executors":
+                    env |= executor_env
                 found.append(Process(name, service, command, env, ports.get(name, 0)))
     return found
 
