@@ -9,7 +9,7 @@ from uuid import uuid4
 from shared.bus.publish import Publisher, Record
 from shared.events import ExecuteRequest, encode
 from shared.events.ids import execution_id
-from tests.bench.platform import Platform, running_platform
+from tests.platform import Platform, running_platform
 
 TENANT = "default"
 EXECUTIONS, CASES = 10, 500

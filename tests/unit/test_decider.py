@@ -117,7 +117,7 @@ def test_an_execution_always_ends_and_never_breaks_a_rule(plan: Plan, data: st.D
                     status = data.draw(st.sampled_from(ENDINGS))
                     batch.append((sequence, result(plan, position, attempt, status)))
         log += batch
-        if log and data.draw(st.booleans()):
+        if bool(log) and data.draw(st.booleans()):
             batch = sorted({**dict([data.draw(st.sampled_from(log))]), **dict(batch)}.items(), key=lambda item: item[0])
         cancel = "enough" if data.draw(st.integers(0, 30)) == 0 else None
         now += timedelta(seconds=data.draw(st.integers(0, 30)))

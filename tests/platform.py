@@ -17,7 +17,7 @@ from webguard.client import Client, find_connection
 from webguard.local.launcher import Launcher
 from webguard.local.postgres import OWNER
 
-SKILLS = Path(__file__).parents[1] / "skills"
+SKILLS = Path(__file__).parent / "skills"
 
 
 @dataclass
