@@ -1,0 +1,143 @@
+"""Definitions as people send them: read, checked, completed, compared. Pure; slow for large suites, so call it in
+a thread."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from typing import Any, cast
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+
+from services.gateway.problems import FieldError, Refusal, faults_of, refuse_faults
+from shared.events import Kind
+from shared.suites import SkillInfo, SuiteDefinition, check
+from shared.suites.params import check_params
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+# A few aliases of aliases make more than a machine can hold.
+MAX_NODES = 200_000
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What the registry knows of a skill."""
+
+    name: str
+    kind: Kind
+    timeout_seconds: float
+    params_schema: Mapping[str, Any]
+
+
+class Change(BaseModel):
+    """One difference between two revisions; a side that has nothing there is null."""
+
+    field: str
+    before: Any = None
+    after: Any = None
+
+
+class _Constructor(SafeConstructor):
+    """YAML 1.2 with times as the strings that they would be in JSON."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def parse(body: bytes, is_yaml: bool) -> Any:
+    """The document in a body.
+
+    Raises:
+        Refusal: it is not JSON or not YAML; the text says where.
+    """
+    if not is_yaml:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(422, f"the body is not JSON: {error}") from error
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    try:
+        document = yaml.load(body.decode())
+    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Refusal(422, f"the body is not YAML: {' '.join(str(error).split())}") from error
+    if sum(1 for _ in _nodes(document)) > MAX_NODES:
+        raise Refusal(422, f"the body has more than {MAX_NODES:,} values, counted with its aliases")
+    return document
+
+
+def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
+    """A definition that can be saved: every case with its kind and its timeout.
+
+    Raises:
+        Refusal: with each field that is wrong.
+    """
+    try:
+        suite = SuiteDefinition.model_validate(document)
+    except ValidationError as error:
+        raise refuse_faults(faults_of(cast(Sequence[Mapping[str, Any]], error.errors()))) from error
+    known = {
+        name: SkillInfo(name, skill.kind, cast(Callable[..., Any], partial(check_params, skill.params_schema)))
+        for name, skill in skills.items()
+    }
+    faults = check(suite, known)
+    if faults:
+        raise refuse_faults([FieldError(field=fault.field, message=fault.message) for fault in faults])
+    cases = [
+        case.model_copy(
+            update={
+                "kind": skills[case.skill].kind,
+                "timeout_seconds": case.timeout_seconds or skills[case.skill].timeout_seconds,
+            }
+        )
+        for case in suite.cases
+    ]
+    return suite.model_copy(update={"cases": cases})
+
+
+def to_yaml(definition: Mapping[str, Any]) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    text = StringIO()
+    yaml.dump(dict(definition), text)
+    return text.getvalue()
+
+
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    """What a save would change. Cases are told apart by their names, so that one moved is not all changed."""
+    found = list(_changes(_by_case(before or {}), _by_case(after), ""))
+    order = [[case["name"] for case in side.get("cases", ())] for side in (before or {}, after)]
+    if before is not None and sorted(order[0]) == sorted(order[1]) and order[0] != order[1]:
+        found.append(Change(field="cases", before=order[0], after=order[1]))
+    return found
+
+
+def _by_case(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {**definition, "cases": {case["name"]: case for case in definition.get("cases", ())}}
+
+
+def _changes(before: Any, after: Any, at: str) -> Iterator[Change]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*after, *(key for key in before if key not in after)]:
+            yield from _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))
+    elif before != after:
+        yield Change(field=at, before=before, after=after)
+
+
+def _nodes(value: Any) -> Iterator[Any]:
+    """Every value of a document, one more than MAX_NODES at most: an alias may hold itself."""
+    waiting, seen = [value], 0
+    while waiting and seen <= MAX_NODES:
+        item = waiting.pop()
+        seen += 1
+        yield item
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
