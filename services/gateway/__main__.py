@@ -13,8 +13,9 @@ from pathlib import Path
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from services.gateway import accounts, app as rest_app
+from services.gateway import accounts
 from services.gateway.access import Gateway
+from services.gateway.app import make_api
 from services.gateway.cache import Cache
 from services.gateway.database import Database
 from services.gateway.executions import Executions
@@ -24,20 +25,20 @@ from services.gateway.suites import Suites
 from shared.artifacts import open_store
 from shared.errors import WebGuardError
 from shared.service import App, run
-from shared.settings import ArtifactSettings, DatabaseSettings, RedisSettings, Settings
+from shared.settings import ArtifactSettings, DatabaseSettings, RedisSettings
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def start(app: App, rest: FastAPI, settings: GatewaySettings) -> AsyncIterator[None]:
+async def start(app: App, api: FastAPI, settings: GatewaySettings) -> AsyncIterator[None]:
     database = await Database.connect(DatabaseSettings())
     if await database.bypasses_rows():
         log.warning("the database role bypasses row-level security; connect as webguard_gateway")
     cache = Cache(RedisSettings(), app.metrics)
     store = open_store(ArtifactSettings(), app.nc)
     suites = Suites(app, database)
-    rest.state.gateway = Gateway(
+    api.state.gateway = Gateway(
         app=app,
         settings=settings,
         database=database,
@@ -62,10 +63,11 @@ async def start(app: App, rest: FastAPI, settings: GatewaySettings) -> AsyncIter
 
 def serve() -> None:
     try:
-        settings = GatewaySettings()  # type: ignore[call-arg]  # from the environment
+        settings = GatewaySettings()
     except ValidationError as error:
         sys.exit("\n".join(f"WEBGUARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
-    run("gateway", Settings(), lambda app: start(app, rest, settings), rest := rest_app.make_rest())
+    api = make_api()
+    run("gateway", settings, partial(start, api=api, settings=settings), api)
 
 
 async def bootstrap(out: Path) -> bool:

@@ -6,6 +6,7 @@ import os
 import secrets
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,6 +18,7 @@ from services.gateway.problems import Refusal
 
 FIRST_TENANT = "default"
 FIRST_USER = "admin"
+_NO_DIGEST = "0" * 64
 
 
 class Accounts:
@@ -45,20 +47,20 @@ class Accounts:
         if self._hasher.check_needs_rehash(row["password_hash"]):
             fresh = await asyncio.to_thread(self._hasher.hash, password)
             await self._database.rows("rehash", row["id"], fresh)
-        return Principal(row["tenant"], row["username"], row["role"], "token")
+        return Principal(row["tenant"], row["name"], row["role"], "token")
 
     async def of_key(self, text: str, now: datetime) -> Principal:
         """
         Raises:
-            BadCredentials: it is no key, or not one of ours, or its user is disabled.
+            BadCredentials: it is no key, or not one of ours.
         """
         identity = key_id(text)
         row = await self._database.row("api_key", identity) if identity else None
-        if not same(digest_of(text), row["secret_sha256"] if row else bytes(32)) or row is None:
+        if not same(digest_of(text), row["key_hash"] if row else _NO_DIGEST) or row is None:
             raise BadCredentials("the API key is not valid")
         if row["last_used_at"] is None or (now - row["last_used_at"]).total_seconds() > 60:
             await self._database.rows("api_key_used", row["id"], now)
-        return Principal(row["tenant"], row["username"], row["role"], "api key")
+        return Principal(row["tenant"], row["name"], row["role"], "api key")
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
@@ -78,10 +80,10 @@ async def bootstrap(database: Database, out: Path) -> bool:
         await transaction.value("bootstrap_lock")
         if await transaction.value("admin_exists"):
             return False
-        await transaction.value("make_tenant", FIRST_TENANT)
+        tenant = await transaction.value("add_tenant", uuid4(), FIRST_TENANT)
         hashed = PasswordHasher().hash(password)
-        user = await transaction.value("make_user", FIRST_TENANT, FIRST_USER, hashed, "admin")
-        await transaction.value("make_api_key", key.id, user, "bootstrap", key.digest)
+        await transaction.value("add_user", uuid4(), tenant, FIRST_USER, hashed, "admin")
+        await transaction.value("add_api_key", key.id, tenant, FIRST_USER, key.digest, "admin")
         # Before the commit: an admin whose password nobody has would be for ever.
         made = {"tenant": FIRST_TENANT, "username": FIRST_USER, "password": password, "api_key": key.text}
         _write_private(out, json.dumps(made, indent=2) + "\n")

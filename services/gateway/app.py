@@ -15,7 +15,6 @@ from services.gateway import openapi, problems
 from services.gateway.access import principal
 from services.gateway.routes import auth, executions, platform, results, suites
 from shared.service import VERSION
-from shared.telemetry.metrics import Metrics
 
 API = "/api/v1"
 ASSETS = "/docs/assets"
@@ -24,7 +23,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 DESCRIPTION = "Suites, executions and their results. Errors are RFC 9457 problems; lists are pages with a cursor."
 
 
-def make_rest(metrics: Metrics) -> FastAPI:
+def make_api() -> FastAPI:
     """The application; `app.state.gateway` has to be set before it is asked anything."""
     app = FastAPI(
         title="WebGuard",
@@ -40,16 +39,15 @@ def make_rest(metrics: Metrics) -> FastAPI:
         app.include_router(router, prefix=API, dependencies=[Depends(principal)])
     _add_documentation(app)
     openapi.install(app)
-    app.add_middleware(Watched, metrics=metrics)
+    app.add_middleware(Watched)
     return app
 
 
 class Watched:
     """Measures each request by its route, and sets the headers that every answer has."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._seconds = metrics.http_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +71,8 @@ class Watched:
         finally:
             # By route, never by path: a path has ids in it.
             route = getattr(scope.get("route"), "path", "none")
-            self._seconds.labels(scope["method"], route, status).observe(time.perf_counter() - began)
+            seconds = scope["app"].state.gateway.app.metrics.http_seconds
+            seconds.labels(scope["method"], route, status).observe(time.perf_counter() - began)
 
 
 def _add_documentation(app: FastAPI) -> None:

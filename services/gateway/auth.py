@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import jwt
 
-Role = Literal["admin", "editor", "viewer"]
+# The first may all that those after it may.
+Role = Literal["admin", "operator", "editor", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 ISSUER = "webguard"
@@ -32,7 +33,6 @@ class Principal:
     via: Literal["token", "api key"]
 
     def may(self, role: Role) -> bool:
-        """An admin may all that an editor may, an editor all that a viewer may."""
         return ROLES.index(self.role) <= ROLES.index(role)
 
 
@@ -82,7 +82,7 @@ class NewKey:
 
     id: str
     text: str
-    digest: bytes
+    digest: str
 
 
 def make_key() -> NewKey:
@@ -99,10 +99,11 @@ def key_id(text: str) -> str | None:
     return parts[1]
 
 
-def digest_of(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def digest_of(key: str) -> str:
+    # A key has enough entropy of its own that a fast digest will do.
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
-def same(digest: bytes, other: bytes) -> bool:
+def same(digest: str, other: str) -> bool:
     """In a time that does not depend on where they differ."""
     return secrets.compare_digest(digest, other)

@@ -52,9 +52,9 @@ class Cache:
         if await self._try(self._redis.incr(key)) == 1:
             await self._try(self._redis.expire(key, LOGIN_WINDOW_SECONDS))
 
-    async def _try(self, call: "Awaitable[T] | T") -> T | None:
+    async def _try(self, call: Awaitable[T]) -> T | None:
         try:
-            return await cast(Awaitable[T], call)
+            return await call
         except (RedisError, OSError, TimeoutError) as error:
             self._metrics.redis_failures.inc()
             log.warning("Redis does not answer, going on without", extra={"error": str(error)})

@@ -1,6 +1,5 @@
 """PostgreSQL as the gateway sees it: views of the projection, one tenant at a time, and its own accounts."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,21 +10,15 @@ import msgspec
 
 from shared.errors import Unavailable
 from shared.settings import DatabaseSettings
+from shared.sql import load_queries
 
-Row = asyncpg.Record
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-
-
-def load_queries(path: Path) -> dict[str, str]:
-    """Queries by name, from a file with a line `-- name: …` before each."""
-    parts = _NAME.split(path.read_text())
-    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+Row = Mapping[str, Any]
 
 
 class Database:
     """Runs the queries of `queries.sql` by name. One connection pool a process."""
 
-    def __init__(self, pool: "asyncpg.Pool[Row]", queries: Mapping[str, str]) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", queries: Mapping[str, str]) -> None:
         self._pool = pool
         self._sql = queries
 

@@ -102,7 +102,7 @@ def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
 def to_yaml(definition: Mapping[str, Any]) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = True
     text = StringIO()
     yaml.dump(dict(definition), text)

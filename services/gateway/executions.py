@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,8 +14,7 @@ from services.gateway.problems import Refusal, not_found
 from shared.bus import lookup
 from shared.bus.publish import MAX_BYTES_EXCEEDED, MESSAGE_TOO_LARGE, record
 from shared.errors import PublishFailed
-from shared.events import CancelRequest, ExecuteRequest, Message
-from shared.events import ids
+from shared.events import CancelRequest, ExecuteRequest, Message, ids
 from shared.service import App
 
 PUBLISH_SECONDS = 5.0
@@ -68,6 +67,7 @@ class Executions:
         # First, so that nobody who has the answer is told that there is no such execution.
         asked = {
             "suite": wish.suite,
+            "executed_at": now.isoformat(),
             "triggered_by": wish.triggered_by,
             "requested_by": by,
             "ci_commit_sha": wish.ci_commit_sha,
@@ -108,7 +108,8 @@ class Executions:
         asked = await self._cache.requested(tenant, execution_id)
         if asked is None:
             return None
-        return Execution(execution_id=execution_id, status="queued", **{k: v for k, v in asked.items() if k != "tenant"})
+        del asked["tenant"]
+        return Execution(id=execution_id, suite_id=ids.suite_id(tenant, asked["suite"]), status="queued", **asked)
 
     async def page(
         self,
@@ -143,8 +144,9 @@ class Executions:
 
 def execution_of(row: Mapping[str, Any]) -> Execution:
     return Execution(
-        execution_id=row["id"],
+        id=row["id"],
         suite=row["suite_name"],
+        suite_id=row["suite_id"],
         revision=row["revision"],
         status=row["status"],
         total=row["total_tests"],
@@ -162,8 +164,3 @@ def execution_of(row: Mapping[str, Any]) -> Execution:
         duration_ms=row["execution_time_ms"],
         error_message=row["error_message"],
     )
-
-
-def executed_at(execution: Execution) -> datetime:
-    """The key of its partition; of one that is not recorded there are no results either."""
-    return execution.executed_at or datetime(1970, 1, 1, tzinfo=UTC)

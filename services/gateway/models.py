@@ -43,8 +43,8 @@ class Token(BaseModel):
 
 
 class Me(BaseModel):
+    name: str = Field(description="of the user or the key", examples=["admin"])
     tenant: str = Field(examples=["default"])
-    username: str = Field(examples=["admin"])
     role: Role
     via: Literal["token", "api key"]
 
@@ -52,7 +52,8 @@ class Me(BaseModel):
 class Statistics(BaseModel):
     """Of a suite, over the last 30 days."""
 
-    suite: str = Field(examples=["checkout"])
+    suite_id: UUID
+    suite_name: str = Field(examples=["checkout"])
     total_executions: int
     passed_executions: int
     failed_executions: int
@@ -62,38 +63,52 @@ class Statistics(BaseModel):
 
 
 class SuiteRow(BaseModel):
+    id: UUID
     name: str = Field(examples=["checkout"])
     revision: int
     description: str
     enabled: bool
-    schedule: str | None = Field(examples=["*/15 * * * *"])
+    schedule_cron: str | None = Field(examples=["*/15 * * * *"])
     timezone: str
     cases: int
     created_at: datetime
     updated_at: datetime
+    last_execution_id: UUID | None
+    last_status: str | None
+    last_execution_at: datetime | None
+
+
+class Suite(BaseModel):
+    id: UUID
+    name: str = Field(examples=["checkout"])
+    revision: int
+    definition: dict[str, Any] = Field(description="as saved, without what has its default value")
+    created_at: datetime
+    saved_at: datetime
     saved_by: str | None
     statistics: Statistics | None = Field(description="null where nothing is recorded yet")
-
-
-class Suite(SuiteRow):
-    definition: dict[str, Any] = Field(description="as saved, without what has its default value")
 
 
 class Saved(BaseModel):
     """What became of a definition that was sent."""
 
+    id: UUID
     name: str = Field(examples=["checkout"])
     revision: int
     changed: bool = Field(description="false: it was saved like this already")
     created: bool
     dry_run: bool
     changes: list[Change]
+    before: dict[str, Any] | None = Field(description="the definition that this one takes the place of")
+    definition: dict[str, Any]
 
 
 class Valid(BaseModel):
-    valid: Literal[True] = True
+    """A definition that can be saved."""
+
     name: str
     cases: int
+    definition: dict[str, Any] = Field(description="as it would be saved, each case with its kind and timeout")
 
 
 class Trigger(Body):
@@ -127,10 +142,12 @@ class Cancelling(BaseModel):
 class Execution(BaseModel):
     """A run of a suite, as far as it has come. Counts are of cases, by their last attempt."""
 
-    execution_id: UUID
+    id: UUID
     suite: str = Field(examples=["checkout"])
+    suite_id: UUID
     revision: int | None = None
     status: ExecutionStatus
+    executed_at: datetime = Field(description="when it was made; of a queued one, when it was asked for")
     total: int = 0
     passed: int = 0
     failed: int = Field(0, description="failed, error and timeout together")
@@ -140,7 +157,6 @@ class Execution(BaseModel):
     requested_by: str | None = None
     ci_commit_sha: str | None = None
     ci_branch: str | None = None
-    executed_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
     duration_ms: int | None = None
@@ -197,6 +213,7 @@ class Result(BaseModel):
     case: str
     skill: str
     kind: Kind
+    role: str = Field(description="case, or what ran for one", examples=["case"])
     attempt: int
     status: ResultStatus
     error_type: ErrorType | None
@@ -217,7 +234,7 @@ class ResultDetail(Result):
     metrics: list[Metric]
 
 
-class SkillRow(BaseModel):
+class Skill(BaseModel):
     name: str = Field(examples=["http-check"])
     kind: Kind
     description: str
@@ -225,24 +242,21 @@ class SkillRow(BaseModel):
     enabled: bool
     timeout_seconds: float
     offered_at: datetime = Field(description="when an executor last said that it has it")
-
-
-class Skill(SkillRow):
     params_schema: dict[str, Any] = Field(description="JSON Schema of the skill's params")
     documentation: str = Field(description="Markdown")
 
 
-class Queue(BaseModel):
-    """A durable consumer."""
+class ServiceStatus(BaseModel):
+    """What a live process said of itself."""
 
-    stream: str
-    consumer: str
-    waiting: int = Field(description="messages not yet delivered")
-    in_flight: int = Field(description="delivered and not yet acknowledged")
+    service: str = Field(examples=["executors"])
+    instance: str
+    version: str = ""
+    uptime_seconds: float = 0
+    details: dict[str, Any] = {}
 
 
 class StreamDepth(BaseModel):
-    name: str
     messages: int
     bytes: int
     last_sequence: int
@@ -253,8 +267,10 @@ class Status(BaseModel):
 
     suites: int
     running_executions: int
-    recorder_lag_events: int = Field(description="events stored and not yet recorded")
+    services: list[ServiceStatus]
+    queues: dict[str, int] = Field(description="tasks that no executor has taken, by consumer")
+    running: int = Field(description="tasks that executors have taken and not finished")
+    backlog: dict[str, int] = Field(description="messages that a service has not taken, by stream/consumer")
+    recorder_lag: int = Field(description="events stored and not yet recorded")
     dead_letters: int
-    streams: list[StreamDepth]
-    queues: list[Queue]
-    services: list[dict[str, Any]] = Field(description="what each process that answered says of itself")
+    streams: dict[str, StreamDepth]

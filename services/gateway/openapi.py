@@ -26,9 +26,7 @@ def install(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             app.openapi_schema = complete(made)
         return app.openapi_schema
 

@@ -105,7 +105,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
-        detail = f"there is nothing at {request.method} {request.url.path}" if error.status_code == 404 else error.detail
+        nothing = f"there is nothing at {request.url.path}"
+        detail = nothing if error.status_code == 404 else error.detail
         return response(request, Refusal(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(Unavailable)

@@ -62,7 +62,14 @@ select * from api_artifacts where tenant = $1 and id = $2
 select * from api_suite_statistics where tenant = $1 and suite_name > $3 order by suite_name limit $2
 
 -- name: statistics_of
-select * from api_suite_statistics where tenant = $1 and suite_name = any($2::text[])
+select * from api_suite_statistics where tenant = $1 and suite_name = $2
+
+-- name: last_executions
+-- Of each of some suites the latest.
+select l.* from unnest($2::uuid[]) as s(id) cross join lateral (
+  select e.id, e.suite_id, e.status, e.executed_at from api_executions e
+  where e.tenant = $1 and e.suite_id = s.id order by e.executed_at desc, e.id desc limit 1
+) l
 
 -- name: suite_revisions
 select name, revision, deleted_at from api_suite_revisions where tenant = $1
@@ -71,8 +78,7 @@ select name, revision, deleted_at from api_suite_revisions where tenant = $1
 select revision from api_suite_revisions where tenant = $1 and name = $2
 
 -- name: skills
-select name, category, description, version, enabled, timeout_seconds, offered_at from api_skills
-where name > $2 order by name limit $1
+select * from api_skills order by name
 
 -- name: skill
 select * from api_skills where name = $1
@@ -84,16 +90,17 @@ select name, category, timeout_seconds, params_schema from api_skills
 select sequence from api_position where stream = $1
 
 -- name: login
-select id, tenant, username, role, password_hash from accounts.users
-where tenant = $1 and username = $2 and enabled
+select u.id, u.name, u.role, u.password_hash, t.name as tenant
+from accounts.users u join accounts.tenants t on t.id = u.tenant_id
+where t.name = $1 and u.name = $2
 
 -- name: rehash
 update accounts.users set password_hash = $2 where id = $1
 
 -- name: api_key
-select k.id, k.secret_sha256, k.last_used_at, u.id as user_id, u.tenant, u.username, u.role
-from accounts.api_keys k join accounts.users u on u.id = k.user_id
-where k.id = $1 and u.enabled
+select k.id, k.key_hash, k.last_used_at, k.name, k.role, t.name as tenant
+from accounts.api_keys k join accounts.tenants t on t.id = k.tenant_id
+where k.id = $1
 
 -- name: api_key_used
 -- Once a minute is enough: a key that is used a lot must not write a lot.
@@ -106,11 +113,12 @@ select pg_advisory_xact_lock(hashtextextended('webguard.bootstrap', 0))
 -- name: admin_exists
 select exists (select from accounts.users where role = 'admin')
 
--- name: make_tenant
-insert into accounts.tenants (name) values ($1) on conflict do nothing
+-- name: add_tenant
+insert into accounts.tenants (id, name) values ($1, $2)
+on conflict (name) do update set name = excluded.name returning id
 
--- name: make_user
-insert into accounts.users (tenant, username, password_hash, role) values ($1, $2, $3, $4) returning id
+-- name: add_user
+insert into accounts.users (id, tenant_id, name, password_hash, role) values ($1, $2, $3, $4, $5)
 
--- name: make_api_key
-insert into accounts.api_keys (id, user_id, name, secret_sha256) values ($1, $2, $3, $4)
+-- name: add_api_key
+insert into accounts.api_keys (id, tenant_id, name, key_hash, role) values ($1, $2, $3, $4, $5)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
+from typing import Any
 
 from services.gateway import definitions
 from services.gateway.database import Database
@@ -43,6 +43,7 @@ class Saving:
     saved: SuiteSaved
     created: bool
     changes: list[Change]
+    before: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Suites:
             current = await self._current(tenant, definition.suite)
             before = current.saved
             if before is not None and before.definition == document:
-                return Saving(before, False, [])
+                return Saving(before, False, [], document)
             saved = SuiteSaved(
                 tenant=tenant,
                 suite=definition.suite,
@@ -121,7 +122,8 @@ class Suites:
                 saved_at=now,
                 saved_by=by,
             )
-            result = Saving(saved, before is None, definitions.changes(before and before.definition, document))
+            old = before.definition if before else None
+            result = Saving(saved, before is None, definitions.changes(old, document), old)
             payload = encode(saved)
             if len(payload) > MAX_BYTES:
                 raise Refusal(
@@ -268,5 +270,3 @@ def _event(tenant: str, message: StoredMessage) -> SuiteSaved | SuiteDeleted | N
 
 def _contended(suite: str) -> Refusal:
     return Refusal(409, f"suite {suite!r} is being saved by others; try again", headers={"Retry-After": "1"})
-
-

@@ -1,6 +1,5 @@
 """PostgreSQL: a batch of events in one transaction."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +14,7 @@ from shared.bus.topology import EVENTS
 from shared.errors import Permanent, Unavailable
 from shared.events import Event, SuiteSaved
 from shared.settings import DatabaseSettings
-
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-
-
-def load_queries(path: Path) -> dict[str, str]:
-    """Queries by name, from a file with a line `-- name: …` before each."""
-    parts = _NAME.split(path.read_text())
-    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+from shared.sql import load_queries
 
 
 @dataclass

@@ -18,7 +18,7 @@ async def login(body: Login, gateway: Parts) -> Token:
         who = await gateway.accounts.log_in(body.tenant, body.username, body.password)
     except BadCredentials as error:
         raise Refusal(401, str(error), headers={"WWW-Authenticate": "Bearer"}) from error
-    lifetime = timedelta(minutes=gateway.settings.jwt_minutes)
+    lifetime = timedelta(minutes=gateway.settings.token_minutes)
     secret = gateway.settings.jwt_secret.get_secret_value()
     token = issue_token(who, secret, datetime.now(UTC), lifetime)
     return Token(access_token=token, expires_in=round(lifetime.total_seconds()))
@@ -26,4 +26,4 @@ async def login(body: Login, gateway: Parts) -> Token:
 
 @router.get("/me", summary="Who the credentials belong to", operation_id="me")
 async def me(who: Viewer) -> Me:
-    return Me(tenant=who.tenant, username=who.name, role=who.role, via=who.via)
+    return Me(name=who.name, tenant=who.tenant, role=who.role, via=who.via)

@@ -53,7 +53,7 @@ async def list_executions(
     found = await gateway.executions.page(who.tenant, limit + 1, after, suite, status)
     more, found = len(found) > limit, found[:limit]
     last = found[-1] if found else None
-    return Page(items=found, next_cursor=cursors.encode(last.executed_at, last.execution_id) if more and last else None)
+    return Page(items=found, next_cursor=cursors.encode(last.executed_at, last.id) if more and last else None)
 
 
 async def _execution(execution_id: UUID, who: Viewer, gateway: Parts) -> Execution:
@@ -68,12 +68,8 @@ async def get_execution(execution: Known) -> Execution:
     return execution
 
 
-@router.post(
-    "/{execution_id}/cancel", summary="Stop an execution", operation_id="cancel_execution", status_code=202
-)
-async def cancel_execution(
-    execution_id: UUID, who: Editor, gateway: Parts, body: Cancel | None = None
-) -> Cancelling:
+@router.post("/{execution_id}/cancel", summary="Stop an execution", operation_id="cancel_execution", status_code=202)
+async def cancel_execution(execution_id: UUID, who: Editor, gateway: Parts, body: Cancel | None = None) -> Cancelling:
     """Nothing more is started, what runs is asked to end."""
     await gateway.executions.cancel(who.tenant, execution_id, body.reason if body else None, who.name)
     return Cancelling(execution_id=execution_id)
@@ -101,7 +97,7 @@ async def follow_execution(
     The name of each is its type (`case.finished`), its data the event as JSON, its id a place to go on from.
     """
     has_ended = execution.completed_at is not None
-    events = live.follow(gateway.app.nc, who.tenant, execution.execution_id, after, has_ended)
+    events = live.follow(gateway.app.nc, who.tenant, execution.id, after, has_ended)
     async for message in events:
         yield ServerSentEvent(
             id=str(message.sequence),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from services.gateway import cursor as cursors
 from services.gateway.access import Parts, Viewer
-from services.gateway.models import Page, Skill, SkillRow, Statistics, Status
+from services.gateway.models import Page, Skill, Statistics, Status
 from services.gateway.problems import not_found
 from services.gateway.routes.suites import statistics_of
 from services.gateway.status import status
@@ -16,12 +16,8 @@ router = APIRouter()
 
 
 @router.get("/skills", tags=["skills"], summary="List the skills that executors offer", operation_id="list_skills")
-async def list_skills(
-    who: Viewer, gateway: Parts, limit: cursors.Limit = 100, cursor: cursors.Cursor = None
-) -> Page[SkillRow]:
-    rows = await gateway.database.rows("skills", limit + 1, cursors.decode_name(cursor))
-    items = [SkillRow(**{**row, "kind": row["category"]}) for row in rows[:limit]]
-    return Page(items=items, next_cursor=cursors.encode(items[-1].name) if len(rows) > limit else None)
+async def list_skills(who: Viewer, gateway: Parts) -> list[Skill]:
+    return [Skill(**{**row, "kind": row["category"]}) for row in await gateway.database.rows("skills")]
 
 
 @router.get("/skills/{name}", tags=["skills"], summary="A skill and the params it takes", operation_id="get_skill")
@@ -43,7 +39,7 @@ async def list_statistics(
 ) -> Page[Statistics]:
     rows = await gateway.database.tenant_rows(who.tenant, "statistics", limit + 1, cursors.decode_name(cursor))
     items = [statistics_of(row) for row in rows[:limit]]
-    return Page(items=items, next_cursor=cursors.encode(items[-1].suite) if len(rows) > limit else None)
+    return Page(items=items, next_cursor=cursors.encode(items[-1].suite_name) if len(rows) > limit else None)
 
 
 @router.get("/status", tags=["status"], summary="How the platform does now", operation_id="get_status")

@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from services.gateway import cursor as cursors
 from services.gateway.access import Gateway, Parts, Viewer
-from services.gateway.executions import executed_at
 from services.gateway.models import (
     Artifact,
     ArtifactOfCase,
@@ -47,11 +46,10 @@ async def list_results(
     cursor: cursors.Cursor = None,
 ) -> Page[Result]:
     after = cursors.decode_time(cursor, cursors.FIRST)
-    at = executed_at(execution)
-    identity = execution.execution_id
-    rows = await gateway.database.tenant_rows(who.tenant, "results", limit + 1, identity, at, *after, status)
+    where = (execution.id, execution.executed_at)
+    rows = await gateway.database.tenant_rows(who.tenant, "results", limit + 1, *where, *after, status)
     page = rows[:limit]
-    artifacts = await _artifacts_of(gateway, who.tenant, identity, page)
+    artifacts = await _artifacts_of(gateway, who.tenant, execution.id, page)
     items = [Result(**_result(row, artifacts[row["id"]])) for row in page]
     return Page(items=items, next_cursor=_next(rows, limit))
 
@@ -62,12 +60,8 @@ async def get_result(result_id: UUID, who: Viewer, gateway: Parts) -> ResultDeta
     if row is None:
         raise not_found("result", result_id)
     artifacts = await _artifacts_of(gateway, who.tenant, row["execution_id"], [row])
-    metrics = await gateway.database.tenant_rows(
-        who.tenant, "metrics_of_results", row["execution_id"], [result_id]
-    )
-    return ResultDetail(
-        **_result(row, artifacts[result_id]), metrics=[Metric(**_metric(metric)) for metric in metrics]
-    )
+    metrics = await gateway.database.tenant_rows(who.tenant, "metrics_of_results", row["execution_id"], [result_id])
+    return ResultDetail(**_result(row, artifacts[result_id]), metrics=[Metric(**_metric(metric)) for metric in metrics])
 
 
 @router.get(
@@ -85,10 +79,8 @@ async def list_metrics(
     cursor: cursors.Cursor = None,
 ) -> Page[MetricOfCase]:
     after = cursors.decode_time(cursor, cursors.FIRST)
-    at = executed_at(execution)
-    rows = await gateway.database.tenant_rows(
-        who.tenant, "metrics", limit + 1, execution.execution_id, at, *after, name
-    )
+    where = (execution.id, execution.executed_at)
+    rows = await gateway.database.tenant_rows(who.tenant, "metrics", limit + 1, *where, *after, name)
     items = [MetricOfCase(**_metric(row), case=row["test_name"], attempt=row["attempt"]) for row in rows[:limit]]
     return Page(items=items, next_cursor=_next(rows, limit))
 
@@ -103,8 +95,8 @@ async def list_artifacts(
     execution: Known, who: Viewer, gateway: Parts, limit: cursors.Limit = 100, cursor: cursors.Cursor = None
 ) -> Page[ArtifactOfCase]:
     after = cursors.decode_time(cursor, cursors.FIRST)
-    at = executed_at(execution)
-    rows = await gateway.database.tenant_rows(who.tenant, "artifacts", limit + 1, execution.execution_id, at, *after)
+    where = (execution.id, execution.executed_at)
+    rows = await gateway.database.tenant_rows(who.tenant, "artifacts", limit + 1, *where, *after)
     items = [ArtifactOfCase(**_artifact(row), case=row["test_name"], attempt=row["attempt"]) for row in rows[:limit]]
     return Page(items=items, next_cursor=_next(rows, limit))
 
@@ -175,6 +167,7 @@ def _result(row: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]]) -> d
         "case": row["test_name"],
         "skill": row["skill_name"],
         "kind": row["kind"],
+        "role": row["role"],
         "attempt": row["attempt"],
         "status": row["status"],
         "error_type": row["error_type"],

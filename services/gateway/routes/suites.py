@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway import cursor as cursors
 from services.gateway import definitions
-from services.gateway.access import Editor, Gateway, Parts, SuiteName, Viewer
+from services.gateway.access import Editor, Parts, SuiteName, Viewer
 from services.gateway.models import Page, Saved, Statistics, Suite, SuiteRow, Valid
 from services.gateway.problems import Refusal
 from shared.events import SuiteSaved
+from shared.suites import SuiteDefinition
 
 router = APIRouter(prefix="/suites", tags=["suites"])
 
@@ -37,8 +38,9 @@ async def list_suites(
     who: Viewer, gateway: Parts, limit: cursors.Limit = 50, cursor: cursors.Cursor = None
 ) -> Page[SuiteRow]:
     found, more = await gateway.suites.page(who.tenant, cursors.decode_name(cursor), limit)
-    by_name = await _statistics(gateway, who.tenant, [saved.suite for saved in found])
-    rows = [SuiteRow(**_row(saved, by_name.get(saved.suite))) for saved in found]
+    last = await gateway.database.tenant_rows(who.tenant, "last_executions", [saved.suite_id for saved in found])
+    by_suite = {row["suite_id"]: row for row in last}
+    rows = [_row(saved, by_suite.get(saved.suite_id)) for saved in found]
     return Page(items=rows, next_cursor=cursors.encode(found[-1].suite) if more else None)
 
 
@@ -62,26 +64,43 @@ async def save_suite(
         response.status_code = 201
         response.headers["Location"] = f"{request.url.path.rstrip('/')}/{definition.suite}"
     return Saved(
+        id=saving.saved.suite_id,
         name=saving.saved.suite,
         revision=saving.saved.revision,
         changed=bool(saving.changes),
         created=saving.created,
         dry_run=dry_run,
         changes=saving.changes,
+        before=saving.before,
+        definition=saving.saved.definition,
     )
 
 
 @router.post("/validate", summary="Check a suite without saving it", operation_id="check_suite", openapi_extra=_BODY)
 async def check_suite(request: Request, who: Viewer, gateway: Parts) -> Valid:
     definition = await gateway.suites.check(*await _body(request))
-    return Valid(name=definition.suite, cases=len(definition.cases))
+    return Valid(name=definition.suite, cases=len(definition.cases), definition=definition.document())
+
+
+@router.get("/schema", summary="The JSON Schema of a suite file, for editors", operation_id="suite_schema")
+async def suite_schema() -> dict[str, Any]:
+    return SuiteDefinition.model_json_schema()
 
 
 @router.get("/{name}", summary="A suite with its definition and statistics", operation_id="get_suite")
 async def get_suite(name: SuiteName, who: Viewer, gateway: Parts) -> Suite:
     saved = await gateway.suites.get(who.tenant, name)
-    by_name = await _statistics(gateway, who.tenant, [name])
-    return Suite(**_row(saved, by_name.get(name)), definition=saved.definition)
+    row = await gateway.database.tenant_row(who.tenant, "statistics_of", name)
+    return Suite(
+        id=saved.suite_id,
+        name=saved.suite,
+        revision=saved.revision,
+        definition=saved.definition,
+        created_at=saved.created_at,
+        saved_at=saved.saved_at,
+        saved_by=saved.saved_by,
+        statistics=statistics_of(row) if row else None,
+    )
 
 
 @router.delete("/{name}", summary="Delete a suite; what it ran stays", operation_id="delete_suite", status_code=204)
@@ -109,14 +128,10 @@ async def _body(request: Request) -> tuple[bytes, bool]:
     return await request.body(), media_type in YAML_TYPES
 
 
-async def _statistics(gateway: Gateway, tenant: str, names: list[str]) -> dict[str, Statistics]:
-    rows = await gateway.database.tenant_rows(tenant, "statistics_of", names)
-    return {row["suite_name"]: statistics_of(row) for row in rows}
-
-
 def statistics_of(row: Mapping[str, Any]) -> Statistics:
     return Statistics(
-        suite=row["suite_name"],
+        suite_id=row["suite_id"],
+        suite_name=row["suite_name"],
         total_executions=row["total_executions"],
         passed_executions=row["passed_executions"],
         failed_executions=row["failed_executions"],
@@ -126,18 +141,20 @@ def statistics_of(row: Mapping[str, Any]) -> Statistics:
     )
 
 
-def _row(saved: SuiteSaved, statistics: Statistics | None) -> dict[str, Any]:
+def _row(saved: SuiteSaved, last: Mapping[str, Any] | None) -> SuiteRow:
     definition = saved.definition
-    return {
-        "name": saved.suite,
-        "revision": saved.revision,
-        "description": definition.get("description", ""),
-        "enabled": definition.get("enabled", True),
-        "schedule": definition.get("schedule"),
-        "timezone": definition.get("timezone", "UTC"),
-        "cases": len(definition.get("cases", ())),
-        "created_at": saved.created_at,
-        "updated_at": saved.saved_at,
-        "saved_by": saved.saved_by,
-        "statistics": statistics,
-    }
+    return SuiteRow(
+        id=saved.suite_id,
+        name=saved.suite,
+        revision=saved.revision,
+        description=definition.get("description", ""),
+        enabled=definition.get("enabled", True),
+        schedule_cron=definition.get("schedule"),
+        timezone=definition.get("timezone", "UTC"),
+        cases=sum(1 for case in definition.get("cases", ()) if case.get("enabled", True)),
+        created_at=saved.created_at,
+        updated_at=saved.saved_at,
+        last_execution_id=last["id"] if last else None,
+        last_status=last["status"] if last else None,
+        last_execution_at=last["executed_at"] if last else None,
+    )

@@ -1,1 +1,0 @@
-drop table accounts.api_keys, accounts.users, accounts.tenants
