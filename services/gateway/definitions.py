@@ -1,6 +1,7 @@
 """Definitions as people send them: read, checked, completed, compared. Pure; slow for large suites, so call it in
 a thread."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from services.gateway.problems import FieldError, Refusal, faults_of, refuse_faults
 from shared.events import Kind
@@ -41,11 +44,26 @@ class Change(BaseModel):
     after: Any = None
 
 
+_NO_STRING_IN_1_1 = re.compile(r"(?i:y|n|yes|no|on|off|[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+
+
 class _Constructor(SafeConstructor):
     """YAML 1.2 with times as the strings that they would be in JSON."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+class _Representer(SafeRepresenter):
+    """Quotes what readers of YAML 1.1 would take for something else than a string."""
+
+    def represent_text(self, text: str) -> ScalarNode:
+        style = "'" if _NO_STRING_IN_1_1.fullmatch(text) else None
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        return node
+
+
+_Representer.add_representer(str, _Representer.represent_text)
 
 
 def parse(body: bytes, is_yaml: bool) -> Any:
@@ -101,6 +119,7 @@ def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
 
 def to_yaml(definition: Mapping[str, Any]) -> str:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = True

@@ -1,6 +1,6 @@
 """What the platform has and how it does: skills, statistics, status."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
@@ -11,6 +11,7 @@ from services.gateway.problems import not_found
 from services.gateway.routes.suites import statistics_of
 from services.gateway.status import status
 from shared.events.ids import TOKEN
+from shared.suites import SuiteDefinition
 
 router = APIRouter()
 
@@ -40,6 +41,11 @@ async def list_statistics(
     rows = await gateway.database.tenant_rows(who.tenant, "statistics", limit + 1, cursors.decode_name(cursor))
     items = [statistics_of(row) for row in rows[:limit]]
     return Page(items=items, next_cursor=cursors.encode(items[-1].suite_name) if len(rows) > limit else None)
+
+
+@router.get("/schemas/suite", tags=["suites"], summary="The JSON Schema of a suite file", operation_id="suite_schema")
+async def suite_schema() -> dict[str, Any]:
+    return SuiteDefinition.model_json_schema()
 
 
 @router.get("/status", tags=["status"], summary="How the platform does now", operation_id="get_status")

@@ -12,7 +12,6 @@ from services.gateway.access import Editor, Parts, SuiteName, Viewer
 from services.gateway.models import Page, Saved, Statistics, Suite, SuiteRow, Valid
 from services.gateway.problems import Refusal
 from shared.events import SuiteSaved
-from shared.suites import SuiteDefinition
 
 router = APIRouter(prefix="/suites", tags=["suites"])
 
@@ -80,11 +79,6 @@ async def save_suite(
 async def check_suite(request: Request, who: Viewer, gateway: Parts) -> Valid:
     definition = await gateway.suites.check(*await _body(request))
     return Valid(name=definition.suite, cases=len(definition.cases), definition=definition.document())
-
-
-@router.get("/schema", summary="The JSON Schema of a suite file, for editors", operation_id="suite_schema")
-async def suite_schema() -> dict[str, Any]:
-    return SuiteDefinition.model_json_schema()
 
 
 @router.get("/{name}", summary="A suite with its definition and statistics", operation_id="get_suite")
