@@ -55,9 +55,7 @@ _KEPT = (
 _EXECUTOR_PREFIXES = ("WEBGUARD_SECRET_", "WEBGUARD_EGRESS_", "WEBGUARD_SKILLS_", "WEBGUARD_CHROMIUM", "PLAYWRIGHT_")
 
 
-def environment(
-    service: str, name: str, port: int, backends: Backends, outer: Mapping[str, str], extra: Mapping[str, str] = {}
-) -> dict[str, str]:
+def environment(service: str, name: str, port: int, backends: Backends, outer: Mapping[str, str]) -> dict[str, str]:
     """The environment of one service process; a service never sees the password of another."""
     env = {key: outer[key] for key in _KEPT if key in outer}
     env |= {
@@ -82,7 +80,7 @@ def environment(
         env |= {key: value for key, value in outer.items() if key.startswith(_EXECUTOR_PREFIXES)}
         if backends.local:
             env.setdefault("WEBGUARD_EGRESS_ALLOW_LOOPBACK", "true")
-    return {**env, **extra}
+    return env
 
 
 def database_environment(role: str, backends: Backends) -> dict[str, str]:
@@ -97,13 +95,14 @@ def processes(
     ports: Mapping[str, int],
     backends: Backends,
     outer: Mapping[str, str],
-    extra: Mapping[str, str] = {},
+    executor_env: Mapping[str, str] = {},
 ) -> list[Process]:
     """Every service process of a local platform.
 
     Args:
         scale: service → how many; one where it is not named.
         ports: process name → its HTTP port.
+        executor_env: for executors alone: secrets of the tested systems, …
     """
     found = []
     for service in SERVICES:
@@ -112,7 +111,9 @@ def processes(
             for number in range(1, scale.get(service, 1) + 1):
                 name = "-".join(part for part in (service, kind, str(number) if number > 1 else None) if part)
                 arguments = ("--kind", kind) if kind else ()
-                env = environment(service, name, ports.get(name, 0), backends, outer, extra)
+                env = environment(service, name, ports.get(name, 0), backends, outer)
+                if service == "executors":
+                    env |= executor_env
                 found.append(Process(name, service, arguments, env, ports.get(name, 0)))
     return found
 

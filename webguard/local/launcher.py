@@ -61,14 +61,14 @@ class Launcher:
         *,
         port: int | None = None,
         scale: Mapping[str, int] | None = None,
-        extra_env: Mapping[str, str] | None = None,
+        executor_env: Mapping[str, str] | None = None,
         s3: bool = True,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.folder = folder.absolute()
         self._asked_port = port
         self._scale = dict(scale or {})
-        self._extra = dict(extra_env or {})
+        self._executor_env = dict(executor_env or {})
         self._say = say
         self._s3 = s3
         self._lock: IO[str] | None = None
@@ -128,7 +128,7 @@ class Launcher:
         names = process_names(self._scale)
         ports = {name: port if name == "gateway" else free_port() for name in names}
         self._say("starting services")
-        for process in processes(self._scale, ports, backends, outer, self._extra):
+        for process in processes(self._scale, ports, backends, outer, self._executor_env):
             self._services.append(Supervised(process, self._spawn(process), time.monotonic()))
         for supervised in self._services:
             supervised.child.wait_until(lambda port=supervised.process.port: _ready(port), READY_SECONDS)  # type: ignore[misc]
