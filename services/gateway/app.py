@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import openapi, problems
@@ -31,7 +32,6 @@ def make_api() -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
     )
     problems.install(app)
     app.include_router(auth.router, prefix=API)
@@ -44,7 +44,7 @@ def make_api() -> FastAPI:
 
 
 class Watched:
-    """Measures each request by its route, and sets the headers that every answer has."""
+    """Measures each request by its route, bounds its body, and sets the headers that every answer has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,7 +53,15 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), "500"
+        began, status, size = time.perf_counter(), "500", 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
+            return message
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -67,7 +75,7 @@ class Watched:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, bounded, watched)
         finally:
             # By route, never by path: a path has ids in it.
             route = getattr(scope.get("route"), "path", "none")

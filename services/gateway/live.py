@@ -17,6 +17,8 @@ from shared.errors import Unavailable
 
 # A quiet consumer may have died with its server: look into the stream itself, and begin anew if it has more.
 QUIET_SECONDS = 5.0
+# The server removes a consumer that nobody listens to; who goes away is often in no position to do so.
+GONE_SECONDS = 5.0
 _ENDS = ("webguard.execution.finished.v1", "webguard.execution.refused.v1")
 
 
@@ -72,7 +74,7 @@ async def _pushed(nc: Client, subject: str, after: int) -> AsyncIterator[StoredM
     config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
     try:
         subscription = await nc.jetstream().subscribe(
-            subject, stream=EVENTS.name, ordered_consumer=True, config=config, inactive_threshold=30.0
+            subject, stream=EVENTS.name, ordered_consumer=True, config=config, inactive_threshold=GONE_SECONDS
         )
     except (NatsError, JetStreamError, TimeoutError) as error:
         raise Unavailable(f"stream {EVENTS.name} lets nobody follow: {type(error).__name__}: {error}") from error
