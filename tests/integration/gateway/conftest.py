@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -91,34 +92,30 @@ async def gateway(servers: Stage) -> AsyncIterator[Stage]:
         nc = await connect(bus_settings(servers.nats), "test")
         bus = Bus(nc)
         await bus.say(SKILL)
-        async with httpx.AsyncClient(base_url=url) as api, _owner(servers) as owner:
+        async with httpx.AsyncClient(base_url=url) as api, owner_of(servers) as owner:
             probe = await make_tenant(owner, api, f"probe-{token_hex(4)}")
 
             async def offered() -> bool:
-                return (await api.get("/api/v1/skills", headers=probe.as_role("viewer"))).json() != []
+                return len((await api.get("/api/v1/skills", headers=probe.as_role("viewer"))).json()) > 0
 
             await eventually(offered)
         await nc.close()
         yield running
 
 
-class _owner:
-    """The database's owner, for what no service may do."""
-
-    def __init__(self, servers: Stage) -> None:
-        self._dsn = servers.database.dsn
-
-    async def __aenter__(self) -> Any:
-        self._connection = await asyncpg.connect(self._dsn)
-        return self._connection
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._connection.close()
+@asynccontextmanager
+async def owner_of(servers: Stage) -> AsyncIterator[Any]:
+    """A connection of the database's owner, for what no service may do."""
+    connection = await asyncpg.connect(servers.database.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
 async def owner(servers: Stage) -> AsyncIterator[Any]:
-    async with _owner(servers) as connection:
+    async with owner_of(servers) as connection:
         yield connection
 
 

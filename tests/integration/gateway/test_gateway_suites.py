@@ -1,13 +1,16 @@
 """Definitions over REST: saved once, refused with the field that is wrong, kept apart by tenant."""
 
+import asyncio
+import json
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from shared.bus import lookup
 from shared.bus.topology import EVENTS
-from shared.events import SuiteDeleted, SuiteSaved, decode
+from shared.events import SuiteSaved, decode
 from tests.integration.gateway.conftest import Bus, Tenant, definition, eventually
 from tests.integration.gateway.stage import Stage
 
@@ -17,8 +20,7 @@ async def said(bus: Bus, tenant: Tenant) -> list[tuple[str, int]]:
     found = []
     async for message in lookup.messages(bus.nc, EVENTS.name, f"wg.{tenant.name}.event.suite.>"):
         what = message.subject.split(".")[4]
-        event = decode(message.data, SuiteSaved if what == "saved" else SuiteDeleted)
-        found.append((what, event.revision))
+        found.append((what, int(json.loads(message.data)["revision"])))
     return found
 
 
@@ -156,8 +158,6 @@ async def test_every_suite_is_on_one_page_and_one_only(tenant: Tenant) -> None:
 
 
 async def test_two_who_save_at_once_make_two_revisions(tenant: Tenant, events: Bus) -> None:
-    import asyncio
-
     await tenant.api.post("/suites", json=definition())
     answers = await asyncio.gather(
         *[tenant.api.post("/suites", json=definition(max_concurrent_tests=n)) for n in (6, 7, 8)]
@@ -207,13 +207,11 @@ async def test_a_save_whose_event_was_lost_is_announced_when_a_gateway_starts(
     saved = await lookup.last(events.nc, "KV_suites", f"$KV.suites.{tenant.name}.checkout")
     assert saved is not None
     later = decode(saved.data, SuiteSaved)
-    import msgspec
-
     unsaid = msgspec.structs.replace(later, revision=2)
     await events.nc.jetstream().publish(saved.subject, msgspec.json.encode(unsaid))
     with gateway.service("gateway"):
 
         async def announced() -> bool:
-            return await recorded() == 2
+            return bool(await recorded() == 2)
 
         await eventually(announced)
