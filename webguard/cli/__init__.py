@@ -1,0 +1,1 @@
+"""The `webguard` command: one module a family."""

@@ -1,0 +1,334 @@
+"""The REST API of a running WebGuard, typed. What goes wrong is said in one line: who answered what, what to do."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+
+from shared.events import ErrorType, Kind, ResultStatus
+from webguard.errors import PlatformDown, UsageFault
+from webguard.sse import ServerEvent, lines_of, parse_events
+
+API = "/api/v1"
+FINAL = frozenset(("passed", "failed", "error", "timeout", "cancelled", "skipped"))
+# Nothing comes on a quiet event stream but comments: a silence longer than this is a broken connection.
+SILENCE_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """A fault that the server found in what was sent."""
+
+    field: str
+    message: str
+
+
+class Refused(UsageFault):
+    """The server understood and said no.
+
+    Attributes:
+        status: the HTTP status.
+        faults: the fields it named, if any.
+    """
+
+    def __init__(self, status: int, message: str, faults: list[FieldFault]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.faults = faults
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers are read by name; fields that we do not know are left out."""
+
+
+class Saved(_Answer, frozen=True, kw_only=True):
+    """What became of a suite that was sent."""
+
+    name: str
+    revision: int
+    changed: bool
+
+
+class SuiteRow(_Answer, frozen=True, kw_only=True):
+    name: str
+    revision: int = 0
+    description: str = ""
+    enabled: bool = True
+    schedule: str | None = None
+    timezone: str = "UTC"
+    cases: int = 0
+    updated_at: str | None = None
+
+
+class Execution(_Answer, frozen=True, kw_only=True):
+    """A run of a suite, as far as it has come."""
+
+    execution_id: UUID
+    suite: str
+    status: str
+    total: int = 0
+    passed: int = 0
+    failed: int = 0  # failed, error and timeout together
+    skipped: int = 0
+    triggered_by: str = ""
+    requested_by: str | None = None
+    ci_commit_sha: str | None = None
+    ci_branch: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    duration_ms: int | None = None
+    error_message: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+class Result(_Answer, frozen=True, kw_only=True):
+    """What one attempt of a case ended in."""
+
+    case: str
+    skill: str
+    kind: Kind | None = None
+    attempt: int = 1
+    status: ResultStatus
+    error_type: ErrorType | None = None
+    error_message: str | None = None
+    duration_ms: int = 0
+
+
+class SkillRow(_Answer, frozen=True, kw_only=True):
+    name: str
+    kind: Kind
+    version: str = ""
+    description: str = ""
+    enabled: bool = True
+
+
+class SkillDetail(SkillRow, frozen=True, kw_only=True):
+    params_schema: dict[str, Any] = {}
+    documentation: str = ""
+
+
+class Client:
+    """One connection to one WebGuard. A context manager."""
+
+    def __init__(self, url: str, *, api_key: str | None = None, seconds: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Accept": "application/json", "User-Agent": "webguard-cli"}
+        if api_key:
+            headers["X-API-Key"] = api_key
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=seconds, follow_redirects=False)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise UsageFault(f"{url!r} is not a URL: {error}; it begins like http://127.0.0.1:8080") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    # -- suites --------------------------------------------------------------------------------------------
+
+    def suites(self) -> Iterator[SuiteRow]:
+        return self._pages("/suites", SuiteRow)
+
+    def suite(self, name: str) -> dict[str, Any]:
+        """A suite with its definition, as the server gives it."""
+        answer: dict[str, Any] = self._json("GET", f"/suites/{_quoted(name)}")
+        return answer
+
+    def export_suite(self, name: str) -> str:
+        """The definition as YAML."""
+        return self._send("GET", f"/suites/{_quoted(name)}/export", headers={"Accept": "*/*"}).text
+
+    def save_suite(self, document: Mapping[str, Any], *, dry_run: bool = False) -> Saved:
+        """Save a definition; saying the same again changes nothing.
+
+        Raises:
+            Refused: with the fields that are wrong.
+        """
+        params = {"dry_run": "true"} if dry_run else None
+        return self._as(Saved, self._json("POST", "/suites", json=dict(document), params=params))
+
+    def delete_suite(self, name: str) -> None:
+        self._send("DELETE", f"/suites/{_quoted(name)}")
+
+    # -- executions ----------------------------------------------------------------------------------------
+
+    def trigger(
+        self,
+        suite: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        triggered_by: str = "manual",
+        commit: str | None = None,
+        branch: str | None = None,
+    ) -> UUID:
+        """Ask for an execution. The key makes that safe to repeat, so a broken connection is tried once more."""
+        wish = {
+            "suite": suite,
+            "variables": dict(variables or {}),
+            "idempotency_key": idempotency_key or str(uuid4()),
+            "triggered_by": triggered_by,
+            "ci_commit_sha": commit,
+            "ci_branch": branch,
+        }
+        body = {key: value for key, value in wish.items() if value is not None}
+        try:
+            answer = self._json("POST", "/executions/trigger", json=body)
+        except PlatformDown as error:
+            if not isinstance(error.__cause__, httpx.ReadError | httpx.RemoteProtocolError):
+                raise
+            answer = self._json("POST", "/executions/trigger", json=body)
+        return self._as(UUID, answer.get("execution_id") if isinstance(answer, dict) else answer)
+
+    def executions(self, *, suite: str | None = None, status: str | None = None) -> Iterator[Execution]:
+        """The latest first."""
+        return self._pages("/executions", Execution, {"suite": suite, "status": status})
+
+    def execution(self, execution_id: UUID) -> Execution:
+        return self._as(Execution, self._json("GET", f"/executions/{execution_id}"))
+
+    def results(self, execution_id: UUID) -> Iterator[Result]:
+        """Every attempt of every case."""
+        return self._pages(f"/executions/{execution_id}/results", Result)
+
+    def cancel(self, execution_id: UUID, reason: str | None = None) -> None:
+        self._send("POST", f"/executions/{execution_id}/cancel", json={"reason": reason} if reason else {})
+
+    def events(
+        self, execution_id: UUID, last_event_id: str = "", silence: float = SILENCE_SECONDS
+    ) -> Iterator[ServerEvent | None]:
+        """What happens in an execution, as it happens; goes on after an id that was seen. None: still alive.
+
+        Raises:
+            PlatformDown: the stream broke off; begin again with the last id.
+        """
+        headers = {"Accept": "text/event-stream"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        timeout = httpx.Timeout(10.0, read=silence)
+        path = f"{API}/executions/{execution_id}/events"
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+                if response.status_code != 200:
+                    response.read()
+                    self._refuse(response)
+                yield from parse_events(lines_of(response.iter_text()))
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    # -- the rest ------------------------------------------------------------------------------------------
+
+    def skills(self) -> Iterator[SkillRow]:
+        return self._pages("/skills", SkillRow)
+
+    def skill(self, name: str) -> SkillDetail:
+        return self._as(SkillDetail, self._json("GET", f"/skills/{_quoted(name)}"))
+
+    def statistics(self) -> Any:
+        return self._json("GET", "/statistics")
+
+    def status(self) -> dict[str, Any]:
+        """The platform's services and whether each is well."""
+        answer: dict[str, Any] = self._json("GET", "/status")
+        return answer
+
+    def login(self, username: str, password: str, tenant: str | None) -> str:
+        """A bearer token for a person's name and password."""
+        body = {"username": username, "password": password, **({"tenant": tenant} if tenant else {})}
+        answer = self._json("POST", "/auth/login", json=body)
+        return self._as(str, answer.get("access_token") if isinstance(answer, dict) else answer)
+
+    # -- how -----------------------------------------------------------------------------------------------
+
+    def _pages(self, path: str, of: type[T], params: Mapping[str, str | None] | None = None) -> Iterator[T]:
+        """Every item of a list, page after page, as they are asked for."""
+        query = {key: value for key, value in (params or {}).items() if value is not None}
+        while True:
+            page = self._json("GET", path, params=query)
+            yield from self._as(list[of], page.get("items") if isinstance(page, dict) else page)  # type: ignore[valid-type]
+            cursor = page.get("next_cursor") if isinstance(page, dict) else None
+            if not cursor:
+                return
+            query["cursor"] = cursor
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        response = self._send(method, path, **options)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise PlatformDown(f"{self.url} answered with something that is not JSON: is it a WebGuard?") from error
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, API + path, **options)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        except httpx.InvalidURL as error:
+            raise UsageFault(f"{self.url!r} is not a URL: {error}") from error
+        if not response.is_success:
+            self._refuse(response)
+        return response
+
+    def _refuse(self, response: httpx.Response) -> None:
+        status, request = response.status_code, response.request
+        message, faults = _problem(response)
+        if status == 401:
+            raise Refused(401, f"{self.url} does not accept these credentials: {message}; see --api-key", faults)
+        if status in (429, 503):
+            wait = response.headers.get("Retry-After")
+            later = f"try again in {wait} s" if wait else "try again later"
+            raise PlatformDown(f"{self.url} is too busy or not ready: {message}; {later}")
+        if status >= 500 or status < 400:
+            raise PlatformDown(f"{self.url} answered {status} to {request.method} {request.url.path}: {message}")
+        raise Refused(status, message, faults)
+
+    def _unreachable(self, error: httpx.TransportError) -> PlatformDown:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return PlatformDown(f"no WebGuard at {self.url}; start one with `webguard up`")
+        if isinstance(error, httpx.TimeoutException):
+            return PlatformDown(f"{self.url} did not answer in time; see `webguard status`")
+        if isinstance(error, httpx.UnsupportedProtocol):
+            return PlatformDown(f"{self.url!r} is not a URL that begins with http:// or https://")
+        return PlatformDown(f"the connection to {self.url} broke: {error or type(error).__name__}")
+
+    def _as(self, of: type[T], value: Any) -> T:
+        try:
+            return msgspec.convert(value, of)
+        except msgspec.ValidationError as error:
+            raise PlatformDown(
+                f"the answer of {self.url} is not understood ({error}); are CLI and server of one version?"
+            ) from error
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _problem(response: httpx.Response) -> tuple[str, list[FieldFault]]:
+    """The text of a problem+json answer and the fields that it names."""
+    try:
+        body = response.json()
+    except (ValueError, json.JSONDecodeError):
+        body = None
+    if not isinstance(body, dict):
+        return response.reason_phrase or f"status {response.status_code}", []
+    listed = body.get("errors")
+    faults = [
+        FieldFault(str(item.get("field", "")), str(item.get("message", "")))
+        for item in (listed if isinstance(listed, list) else [])
+        if isinstance(item, dict)
+    ]
+    text = body.get("detail") or body.get("title") or f"status {response.status_code}"
+    return str(text), faults
