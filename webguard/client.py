@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 
+from shared.errors import WebGuardError
 from shared.events import ErrorType, Kind, ResultStatus
 from webguard.errors import PlatformDown, UsageFault
 from webguard.sse import ServerEvent, lines_of, parse_events
@@ -294,13 +295,13 @@ class Client:
             raise PlatformDown(f"{self.url} answered {status} to {request.method} {request.url.path}: {message}")
         raise Refused(status, message, faults)
 
-    def _unreachable(self, error: httpx.TransportError) -> PlatformDown:
+    def _unreachable(self, error: httpx.TransportError) -> WebGuardError:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return PlatformDown(f"no WebGuard at {self.url}; start one with `webguard up`")
         if isinstance(error, httpx.TimeoutException):
             return PlatformDown(f"{self.url} did not answer in time; see `webguard status`")
         if isinstance(error, httpx.UnsupportedProtocol):
-            return PlatformDown(f"{self.url!r} is not a URL that begins with http:// or https://")
+            return UsageFault(f"{self.url!r} is not a URL; it begins with http:// or https://")
         return PlatformDown(f"the connection to {self.url} broke: {error or type(error).__name__}")
 
     def _as(self, of: type[T], value: Any) -> T:

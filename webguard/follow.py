@@ -17,6 +17,8 @@ OUTAGE_SECONDS = 60.0
 # From a result in the stream to its row: the recorder's batch, and its restart in the worst case.
 RECORDING_SECONDS = 60.0
 POLL_SECONDS = 0.5
+# A stream that says nothing for so long is not believed without a look.
+QUIET_SECONDS = 5.0
 
 _decode = msgspec.json.Decoder(Event).decode
 
@@ -83,7 +85,7 @@ def follow(
         _check(deadline, execution_id)
         try:
             execution = _look(client, execution_id)
-            down_since = time.monotonic()
+            looked = down_since = time.monotonic()
             if execution is None and down_since - unseen_since > RECORDING_SECONDS:
                 raise PlatformDown(f"execution {execution_id} is not recorded; see `webguard status`")
             if execution is not None and execution.is_final:
@@ -93,9 +95,9 @@ def follow(
                 for event in client.events(execution_id, last_id, max(0.2, min(SILENCE_SECONDS, silence))):
                     _check(deadline, execution_id)
                     if event is None:
-                        # A quiet stream: it may have begun after the end.
-                        execution = _look(client, execution_id)
-                        standing.finished = execution is not None and execution.is_final
+                        if time.monotonic() - looked > QUIET_SECONDS:  # the stream may have begun after the end
+                            execution, looked = _look(client, execution_id), time.monotonic()
+                            standing.finished = execution is not None and execution.is_final
                     else:
                         last_id = event.id
                         _take(event, standing, on_news)

@@ -123,7 +123,7 @@ def validate_suites(
     known = {name: _info(skill) for name, skill in found.skills.items()}
     faults += check_suites(suites, known)
     if json:
-        print_json([{"file": f.file, "line": f.line, "field": f.field, "message": f.message} for f in faults])
+        print_json([{"file": str(f.file), "line": f.line, "field": f.field, "message": f.message} for f in faults])
     else:
         console = err()
         for fault in faults:
