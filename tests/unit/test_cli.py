@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result as ClickResult
 from typer.testing import CliRunner
+from typer.testing import Result as ClickResult
 
 from tests.unit.cli_platform import KEY, Platform, result, serve
 from webguard.cli.app import app
@@ -27,7 +27,7 @@ def platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Platfo
 def webguard(*args: str | Path, code: int = 0, stdin: str | None = None) -> ClickResult:
     done = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin, prog_name="webguard")
     assert done.exit_code == code, f"exit code {done.exit_code}\n{done.stdout}\n{done.stderr}\n{done.exception!r}"
-    return done  # type: ignore[return-value]
+    return done
 
 
 def one_line(done: ClickResult) -> str:
