@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,6 +136,8 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+OWN_PATHS = frozenset(("/livez", "/readyz", "/metrics", "/asyncapi"))
 Start = Callable[[App], AbstractAsyncContextManager[None]]
 
 
@@ -174,16 +176,24 @@ def make_app(service: str, settings: Settings, start: Start) -> tuple[App, AsgiF
     async def metrics(_: Any) -> AsgiResponse:
         return AsgiResponse(generate_latest(app.metrics.registry), 200, {"content-type": CONTENT_TYPE_LATEST})
 
+    running = AsyncExitStack()
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await broker.connect()
-        async with start(app):
+        async with running:
+            await running.enter_async_context(start(app))
             yield
+
+    async def shut_down() -> None:
+        # Before FastStream closes the connection, which acks and naks still need.
+        await running.aclose()
         await app.close()
 
     asgi = AsgiFastStream(
         broker,
         lifespan=lifespan,
+        on_shutdown=[shut_down],
         logger=None,
         asgi_routes=[("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)],
         asyncapi_path="/asyncapi",
@@ -191,12 +201,21 @@ def make_app(service: str, settings: Settings, start: Start) -> tuple[App, AsgiF
     return app, asgi
 
 
-def run(service: str, settings: Settings, start: Start) -> None:
-    """Run a service until it is told to stop, then exit with its code. What a service's `__main__` ends in."""
+def run(service: str, settings: Settings, start: Start, api: AsgiApp | None = None) -> None:
+    """Run a service until it is told to stop, then exit with its code. What a service's `__main__` ends in.
+
+    Args:
+        api: answers every path that is not one of the service's own, for a service with an HTTP API.
+    """
     app, asgi = make_app(service, settings, start)
     configure(settings.log_level, service, app.instance)
+
+    async def front(scope: Any, receive: Any, send: Any) -> None:
+        own = api is None or scope["type"] == "lifespan" or scope["path"] in OWN_PATHS
+        await (asgi if own or api is None else api)(scope, receive, send)
+
     config = uvicorn.Config(
-        asgi,
+        front,
         host=settings.http_host,
         port=settings.http_port,
         log_config=None,

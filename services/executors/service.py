@@ -101,7 +101,12 @@ class Executor:
             await asyncio.wait(list(self._handlers), timeout=self._stop_seconds)
         for handler in list(self._handlers):
             handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        if self._handlers:
+            _, stuck = await asyncio.wait(list(self._handlers), timeout=GRACE_SECONDS + 2)
+            if stuck:
+                # A case that ignores its cancellation would hold up the end of the process for ever.
+                log.critical("cases ignore their end, leaving with them", extra={"tasks": len(stuck)})
+                os._exit(EXIT_TAINTED)
 
     async def on_stop_signal(self, msg: Msg) -> None:
         """An execution was told to stop: end its cases now."""

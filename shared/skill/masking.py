@@ -1,6 +1,8 @@
 """Secrets never leave a case: not in a message, a step, a log line, a text artifact or a saved value."""
 
 import json
+import re
+from html import escape
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -10,15 +12,13 @@ MASK = "***"
 
 
 class Masker:
-    """Replaces each secret it knows, plain, URL-encoded or inside JSON, by ***."""
+    """Replaces each secret it knows, plain or as `_forms` says, by ***."""
 
     def __init__(self) -> None:
         self._secrets: list[str] = []
 
     def add(self, secret: str) -> None:
-        escaped = json.dumps(secret, ensure_ascii=False)[1:-1]
-        twice = json.dumps(escaped, ensure_ascii=False)[1:-1]  # JSON in a string of a HAR
-        for form in {secret, quote(secret, safe=""), quote_plus(secret), escaped, twice}:
+        for form in _forms(secret):
             if len(form) >= SHORTEST and form not in self._secrets:
                 self._secrets.append(form)
         self._secrets.sort(key=len, reverse=True)
@@ -43,3 +43,11 @@ class Masker:
         if isinstance(value, list):
             return [self.json(item) for item in value]
         return value
+
+
+def _forms(secret: str) -> set[str]:
+    """How a secret looks in a URL, a form, HTML, a regular expression, and in JSON or JSON inside JSON."""
+    forms = {secret, quote(secret, safe=""), quote_plus(secret), escape(secret), re.escape(secret)}
+    for _ in range(2):
+        forms |= {json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in forms for ascii_only in (True, False)}
+    return forms

@@ -1,8 +1,10 @@
 """Drive a page through steps in a real Chromium, and keep what shows why one did not hold."""
 
+import asyncio
 import base64
 import re
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from browser_flow.actions import Flow
 from browser_flow.evidence import Evidence, When, to_the_end
@@ -10,9 +12,10 @@ from browser_flow.locators import Strict, no_nulls
 from browser_flow.steps import Pattern, Step
 from browser_flow.watch import Watch
 from playwright.async_api import Dialog, Page
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from shared.skill import CheckFailed, Context, EgressDenied
+from shared.errors import WebGuardError
+from shared.skill import CheckFailed, Context
 
 
 class Viewport(Strict):
@@ -38,7 +41,7 @@ class Params(Strict):
     base_url: str | None = Field(None, pattern=r"^https?://", description="what paths in goto and url start from")
     viewport: Viewport = Viewport()
     mobile: bool = Field(False, description="touch screen and mobile layout")
-    locale: str | None = Field(None, description="e.g. de-DE")
+    locale: str | None = Field(None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="e.g. de-DE")
     timezone: str | None = Field(None, description="IANA name, e.g. Asia/Taipei")
     user_agent: str | None = None
     headers: dict[str, str] = Field(default_factory=dict, description="sent with every request")
@@ -65,6 +68,14 @@ class Params(Strict):
     trace: When = Field("on_failure", description="trace.zip, for `playwright show-trace`")
     record_har: bool = Field(False, description="keep all requests and answers as network.har")
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str | None) -> str | None:
+        try:
+            return name and ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"there is no time zone {name!r}; e.g. Asia/Taipei") from error
+
     @model_validator(mode="after")
     def _storage_has_an_origin(self) -> "Params":
         if (self.cookies or self.local_storage) and self.base_url is None:
@@ -86,40 +97,54 @@ async def run(ctx: Context, params: Params) -> dict[str, Any]:
     evidence = Evidence(ctx, context, params.screenshot, params.trace, har)
     watch = Watch(ctx, [re.compile(pattern) for pattern in params.ignore])
     page: Page | None = None
-    failed = True
+    failed, wanted = True, True
     try:
         if params.base_url is not None and params.cookies:
             await context.add_cookies(
                 [{"name": name, "value": value, "url": params.base_url} for name, value in params.cookies.items()]
             )
         watch.attach(context)
+        context.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
         await evidence.begin()
         page = await context.new_page()
-        page.on("dialog", lambda dialog: _answer(dialog, params.dialogs))
-        flow = Flow(
-            ctx,
-            page,
-            params.base_url,
-            params.action_timeout_seconds,
-            params.expect_timeout_seconds,
-            params.navigation_timeout_seconds,
-            expected_statuses=watch.statuses_expected,
-        )
         try:
-            for number, step in enumerate(params.steps, 1):
-                await flow.do(number, step)
-            outputs = {"url": page.url, "title": await page.title(), "extracted": flow.extracted}
-        except CheckFailed as error:
-            await watch.settle()
-            raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
+            outputs = await _drive(ctx, params, page, watch)
         finally:
-            _count(ctx, params, watch)
-        await watch.settle()
-        _judge(watch, params)
+            _count(ctx, watch)
         failed = False
         return outputs
+    except asyncio.CancelledError:
+        wanted = ctx.remaining() == 0  # else a person or a shutdown stopped it: quickly, then
+        raise
     finally:
-        await to_the_end(evidence.keep(page, failed=failed), ctx)
+        # what a page showed of a forbidden place must not get out by its picture
+        wanted = wanted and not watch.denied
+        await to_the_end(evidence.keep(page, failed=failed, wanted=wanted), ctx)
+
+
+async def _drive(ctx: Context, params: Params, page: Page, watch: Watch) -> dict[str, Any]:
+    flow = Flow(
+        ctx,
+        page,
+        params.base_url,
+        params.action_timeout_seconds,
+        params.expect_timeout_seconds,
+        params.navigation_timeout_seconds,
+        expected_statuses=watch.statuses_expected,
+    )
+    try:
+        for number, step in enumerate(params.steps, 1):
+            await flow.do(number, step)
+            await watch.refuse_forbidden()
+        outputs = {"url": page.url, "title": await page.title(), "extracted": flow.extracted}
+    except (CheckFailed, WebGuardError) as error:
+        await watch.refuse_forbidden()
+        if isinstance(error, CheckFailed):
+            raise CheckFailed("\n".join([str(error), *_mentions(watch)])) from error
+        raise
+    await watch.refuse_forbidden()
+    _judge(watch, params)
+    return outputs
 
 
 def _context_options(params: Params) -> dict[str, Any]:
@@ -147,7 +172,7 @@ async def _answer(dialog: Dialog, answer: str) -> None:
     await (dialog.accept() if answer == "accept" else dialog.dismiss())
 
 
-def _count(ctx: Context, params: Params, watch: Watch) -> None:
+def _count(ctx: Context, watch: Watch) -> None:
     ctx.metric("steps", len([step for step in ctx.steps if step.status == "passed"]), "count")
     ctx.metric("requests", watch.requests, "count")
     ctx.metric("failed_requests", len(watch.failed_requests), "count")
@@ -172,11 +197,8 @@ def _judge(watch: Watch, params: Params) -> None:
     """What a page did beside its steps, after the last one.
 
     Raises:
-        EgressDenied: a page asked for something that this case may not reach.
         CheckFailed: findings that the params count as failures.
     """
-    if watch.denied:
-        raise EgressDenied("; ".join(f"a page asked for {url}: {why}" for url, why in sorted(watch.denied.items())))
     counted = Watch(
         watch.ctx,
         page_errors=watch.page_errors if params.fail_on_page_error else [],

@@ -33,6 +33,11 @@ class NatsServer:
         Raises:
             StartFailed: it did not; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         allowed = users()
         self.passwords = {
@@ -51,7 +56,11 @@ class NatsServer:
             )
         )
         self.child = Child("nats-server", [program(), "-c", config], self.folder / "nats.log")
-        self.child.wait_until(self.healthy)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy)
 
     def healthy(self) -> bool:
         try:

@@ -37,6 +37,11 @@ class ObjectStoreServer:
         Raises:
             StartFailed: it did not; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for it."""
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         keys = self.folder / "s3.json"
@@ -58,7 +63,11 @@ class ObjectStoreServer:
         ]
         env = {**os.environ, "GOMEMLIMIT": "150MiB", "TMPDIR": str(data)}
         self.child = Child("SeaweedFS", command, self.folder / "weed.log", env=env, cwd=data)
-        self.child.wait_until(self.healthy, 60)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy, 60)
 
     def healthy(self) -> bool:
         try:

@@ -45,6 +45,11 @@ class PostgresServer:
         Raises:
             StartFailed: it did not start; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for more than the making of its data folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"
         self._lend(self._sockets)
@@ -58,7 +63,11 @@ class PostgresServer:
             *("-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_locks_per_transaction=256"),
         ]
         self.child = Child("PostgreSQL", command, log, cwd=Path("/"), user=self._drop_to())
-        self.child.wait_until(self.healthy)
+
+    def wait(self) -> None:
+        """Wait until it answers, and make the database."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy)
         if DATABASE not in self.run("psql", "-Atc", "select datname from pg_database", "postgres").split():
             self.run("createdb", DATABASE)
 

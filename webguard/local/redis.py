@@ -32,6 +32,11 @@ class RedisServer:
         Raises:
             StartFailed: it did not; the text says why.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "redis.conf"
         config.touch(mode=0o600)
@@ -40,7 +45,11 @@ class RedisServer:
             'appendonly yes\nappendfsync everysec\nsave ""\ndaemonize no\n'
         )
         self.child = Child("Redis", [program(), config.absolute()], self.folder / "redis.log")
-        self.child.wait_until(self.healthy)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        if self.child is not None:
+            self.child.wait_until(self.healthy)
 
     def healthy(self) -> bool:
         try:

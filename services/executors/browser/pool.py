@@ -95,6 +95,11 @@ class BrowserPool:
             opening.add_done_callback(self._close_unclaimed)
             raise
 
+    @property
+    def in_use(self) -> int:
+        """Contexts lent and not yet closed."""
+        return sum(warm.in_use for warm in (self._warm, *self._retired) if warm is not None)
+
     async def close(self) -> None:
         """Stop the browser and its driver; a later use starts them again."""
         async with self._lock:
@@ -172,6 +177,7 @@ class BrowserPool:
     async def _launch(self, executable: Path) -> Browser:
         if self._playwright is None:
             self._playwright = await async_playwright().start()
+            _keep_listener_errors_apart(self._playwright)
         return await self._playwright.chromium.launch(
             executable_path=executable,
             headless=True,
@@ -235,6 +241,23 @@ class BrowserPool:
                 await driver.stop()
         except Exception as error:
             log.warning("browser driver would not stop", extra={"error": str(error)})
+
+
+def _keep_listener_errors_apart(playwright: Playwright) -> None:
+    """Log what a listener raises.
+
+    Playwright keeps such an error, also its own about objects that are already gone, and raises it in the next call
+    on the connection: with one driver for all cases that is a call of any other case. There is no public switch.
+    """
+    connection: Any = getattr(getattr(playwright, "_impl_obj", None), "_connection", None)
+    if hasattr(connection, "_on_event_listener_error"):
+        connection._on_event_listener_error = _log_listener_error
+    else:
+        log.warning("listener errors of a case may reach another one: this version of playwright is not known")
+
+
+def _log_listener_error(error: BaseException) -> None:
+    log.warning("browser event lost", extra={"error": str(error)})
 
 
 async def _close_context(context: BrowserContext) -> None:

@@ -1,5 +1,6 @@
 """How each action is done on a page, and what its failure means."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from playwright.async_api import FilePayload, Page
 from playwright.async_api import Locator as Found
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from browser_flow.expectations import check_expectation, url_pattern
+from browser_flow.expectations import LOOK_SECONDS, check_expectation, url_pattern
 from browser_flow.faults import fault_of, navigation_fault
 from browser_flow.locators import Locator, describe, find, quoted, similar
 from browser_flow.steps import (
@@ -223,11 +224,16 @@ class Flow:
     ) -> CheckFailed:
         """What an action that waited in vain saw: nothing there, or something that could not be used."""
         mask, way = self.ctx.masker.text, action.ways()[0]
-        count = await found.count()
-        limit = f" within {seconds or self.action_seconds:g} s"
-        wanted = f"expected {describe(action, mask)}{f' to be {state}' if state else ''}{limit}"
+        wanted = f"expected {describe(action, mask)}{f' to be {state}' if state else ''}"
+        wanted += f" within {seconds or self.action_seconds:g} s"
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                count = await found.count()
+                others = "" if count else await similar(self.page, action, way, mask)
+        except TimeoutError:
+            return CheckFailed(f"{wanted}, found a page that no longer answers: {self.page.url}")
         if count == 0:
-            return CheckFailed(f"{wanted}, found none on {self.page.url}{await similar(self.page, action, way, mask)}")
+            return CheckFailed(f"{wanted}, found none on {self.page.url}{others}")
         # the call log's last indented line says what stood in the way
         reasons = re.findall(r"^\s+- (.*(?:not |intercepts|did not find).*)$", error.message, re.MULTILINE)
         why = quoted(reasons[-1], mask, 300) if reasons else "it never became ready"

@@ -15,7 +15,7 @@ from shared.skill.masking import Masker
 
 When = Literal["on_failure", "always", "never"]
 # Seconds for each part; a case that is out of time has to be quick, for its executor waits no longer than 5 s.
-UNHURRIED, HURRIED = 10.0, 1.4
+UNHURRIED, HURRIED = 10.0, 1.2
 _PICTURES = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".woff", ".woff2", ".ttf")
 
 
@@ -34,29 +34,43 @@ class Evidence:
         if self.trace != "never":
             await self.context.tracing.start(screenshots=True, snapshots=True, title=self.ctx.case)
 
-    async def keep(self, page: Page | None, *, failed: bool) -> None:
-        """Take what the end of the case asks for, close the browser context, and mask what the browser wrote."""
+    async def keep(self, page: Page | None, *, failed: bool, wanted: bool) -> None:
+        """Take what the end of the case asks for, close the browser context, mask what the browser wrote.
+
+        Not `wanted`: only the context is closed.
+        """
+        if not wanted:
+            await self._try("close", HURRIED, self.context.close())
+            return
         seconds = HURRIED if self.ctx.remaining() == 0 else UNHURRIED
-        wanted: list[Coroutine[Any, Any, None]] = []
-        if page is not None and self._wanted(self.screenshot, failed):
-            wanted.append(self._try("screenshot", seconds, self._picture(page, failed, seconds)))
         if page is not None and failed:
-            wanted.append(self._try("page", seconds, self._page(page)))
-        await asyncio.gather(*wanted)
+            await self._try("stop", 0.5, self._stop_loading(page))
+        looks: list[Coroutine[Any, Any, bool]] = []
+        if page is not None and self._wanted(self.screenshot, failed):
+            looks.append(self._try("screenshot", seconds, self._picture(page, failed, seconds)))
+        if page is not None and failed:
+            looks.append(self._try("page", seconds, self._page(page)))
+        await asyncio.gather(*looks)
         trace = self.ctx.artifacts.path("trace.zip")
         if self._wanted(self.trace, failed):
             await self._try("trace", seconds, self.context.tracing.stop(path=trace))
         await self._try("close", seconds, self.context.close())
-        if trace.is_file():
-            await self._try("trace", UNHURRIED, asyncio.to_thread(mask_zip, trace, self.ctx.masker))
+        # a file that could not be masked is not kept
+        if trace.is_file() and await self._try("trace", UNHURRIED, asyncio.to_thread(mask_zip, trace, self.ctx.masker)):
             self.ctx.artifacts.add(trace, "trace", "application/zip")
         if self.har is not None and self.har.is_file():
-            await self._try("har", UNHURRIED, asyncio.to_thread(mask_file, self.har, self.ctx.masker))
-            self.ctx.artifacts.add(self.har, "har", "application/json")
+            masking = asyncio.to_thread(mask_file, self.har, self.ctx.masker)
+            if await self._try("har", UNHURRIED, masking):
+                self.ctx.artifacts.add(self.har, "har", "application/json")
 
     @staticmethod
     def _wanted(when: When, failed: bool) -> bool:
         return when == "always" or (when == "on_failure" and failed)
+
+    async def _stop_loading(self, page: Page) -> None:
+        """A page that waits for its server answers no other question; Playwright has no call for this."""
+        session = await self.context.new_cdp_session(page)
+        await session.send("Page.stopLoading")
 
     async def _picture(self, page: Page, failed: bool, seconds: float) -> None:
         name = "failure.png" if failed else "end.png"
@@ -69,13 +83,15 @@ class Evidence:
     async def _page(self, page: Page) -> None:
         self.ctx.artifacts.save("page.html", await page.content(), "other", "text/html; charset=utf-8")
 
-    async def _try(self, what: str, seconds: float, work: Awaitable[Any]) -> None:
+    async def _try(self, what: str, seconds: float, work: Awaitable[Any]) -> bool:
         try:
             async with asyncio.timeout(seconds):
                 await work
+            return True
         except Exception as error:
             first = (str(error).splitlines() or [""])[0]
             self.ctx.log(f"{what} could not be kept: {type(error).__name__}: {first}")
+            return False
 
 
 async def to_the_end(work: Coroutine[Any, Any, None], ctx: Context) -> None:

@@ -1,5 +1,6 @@
 """What must be true of the page: waited for by Playwright, and told as `expected …, found …` where it is not."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urljoin
@@ -15,6 +16,7 @@ from shared.skill import CheckFailed
 
 Mask = Callable[[str], str]
 # How long a look at what there is instead may take.
+LOOK_SECONDS = 2.0
 LOOK_MS = 1000.0
 
 
@@ -159,6 +161,9 @@ async def _state(holds: Awaitable[bool], yes: str, no: str) -> str:
 async def _look(look: Callable[[], Awaitable[str]]) -> str:
     """What there is instead; the page may be gone or change under the look."""
     try:
-        return await look()
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await look()
+    except TimeoutError:
+        return "a page that no longer answers"
     except PlaywrightError as error:
         return f"nothing to look at ({str(error).splitlines()[0]})"

@@ -39,10 +39,17 @@ class Watch:
         context.on("requestfailed", self._request_failed)
         context.on("response", self._response)
 
-    async def settle(self) -> None:
-        """Wait for the egress checks under way."""
+    async def refuse_forbidden(self) -> None:
+        """End the case where a page asked for what the case may not reach.
+
+        Raises:
+            EgressDenied: it did; the text names address and rule.
+        """
         if self._asking:
             await asyncio.wait(self._asking, timeout=5)
+        if self.denied:
+            asked = "; ".join(f"a page asked for {url}: {why}" for url, why in sorted(self.denied.items()))
+            raise EgressDenied(asked)
 
     def _note(self, found: list[str], sort: str, text: str) -> None:
         line = self.ctx.masker.text(text)

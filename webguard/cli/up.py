@@ -1,0 +1,122 @@
+"""`webguard up` and `webguard demo`."""
+
+import signal
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from webguard.cli.common import FAILED, err, options
+from webguard.client import Client, find_connection
+from webguard.demo.run import PASSWORD, run_demo, running_shop
+from webguard.local.environment import parse_scale
+from webguard.local.launcher import Launcher
+
+PortOption = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port of the API; 0: a free one. Default: 8080.")
+]
+DataOption = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: .webguard")]
+
+
+def up(
+    context: typer.Context,
+    data_dir: DataOption = None,
+    port: PortOption = None,
+    scale: Annotated[str, typer.Option(help="More of a service, e.g. scheduler=2,dispatcher=2.")] = "",
+    no_s3: Annotated[bool, typer.Option("--no-s3", help="Keep artifacts in JetStream instead of an S3 store.")] = False,
+) -> None:
+    """Run the whole platform on this machine until Ctrl-C. A second start finds its data.
+
+    Servers given by WEBGUARD_NATS_URL, WEBGUARD_DATABASE_URL, WEBGUARD_REDIS_URL or WEBGUARD_S3_URL are used instead
+    of our own.
+
+    Examples:
+
+      webguard up
+
+      webguard up --data-dir /var/lib/webguard --port 9000 --scale dispatcher=2
+    """
+    try:
+        wanted = parse_scale(scale)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scale") from error
+    folder = data_dir or options(context).data_dir
+    with ExitStack() as stack:
+        launcher, stopped = _launch(stack, folder, port, wanted, s3=not no_s3)
+        sys.stdout.write(f"ready {launcher.url}\n")
+        sys.stdout.flush()
+        stopped.wait()
+
+
+def demo(
+    context: typer.Context,
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop after the run instead of staying up.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write what was found to a file.")] = None,
+    data_dir: DataOption = None,
+    port: PortOption = None,
+) -> None:
+    """See it work: the platform, a small shop with planted faults, and the suites that find them.
+
+    Exit code: 0 exactly the planted faults were found, 1 more or less than those, 3 the platform failed.
+
+    Examples:
+
+      webguard demo
+
+      webguard demo --exit --json out.json
+    """
+    with ExitStack() as stack:
+        folder = data_dir or options(context).data_dir
+        if exit_after and data_dir is None:
+            temporary = tempfile.TemporaryDirectory(prefix="wg-demo-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+            folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
+        if exit_after and port is None:
+            port = 0
+        _, stopped = _launch(stack, folder, port, {}, secrets={"WEBGUARD_SECRET_SHOP_PASSWORD": PASSWORD})
+        shop_url = stack.enter_context(running_shop(folder / "logs"))
+        client = stack.enter_context(Client(find_connection(None, None, folder, {})))
+        wrong = run_demo(client, shop_url, json_file, err())
+        if not exit_after:
+            err().print(f"the shop: {shop_url}; Ctrl-C stops all. Run a suite again with:")
+            err().print(f"  webguard run shop-api --watch --var base_url={shop_url}", soft_wrap=True)
+            stopped.wait()
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+def _launch(
+    stack: ExitStack,
+    folder: Path,
+    port: int | None,
+    scale: dict[str, int],
+    *,
+    s3: bool = True,
+    secrets: dict[str, str] | None = None,
+) -> tuple[Launcher, threading.Event]:
+    """The running platform, stopped when the stack is left, and what Ctrl-C and SIGTERM set."""
+    stopped, ready = threading.Event(), threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        stopped.set()
+        if not ready.is_set():
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.signal(number, on_signal))
+    console = err()
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{escape(line)}[/]")
+
+    launcher = Launcher(folder, port=port, scale=scale, s3=s3, executor_env=secrets, say=say)
+    launcher.start()
+    stack.callback(launcher.stop)
+    ready.set()
+    return launcher, stopped
