@@ -1,8 +1,6 @@
 """The REST API of a running WebGuard, typed. What goes wrong is said in one line: who answered what, what to do."""
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -12,23 +10,29 @@ import msgspec
 
 from shared.errors import WebGuardError
 from shared.events import ErrorType, Kind, ResultStatus
-from webguard.errors import PlatformDown, UsageFault
+from webguard.connection import Connection, find_connection
+from webguard.errors import PlatformError, UsageFault
 from webguard.sse import ServerEvent, lines_of, parse_events
+
+__all__ = [
+    "Client",
+    "Connection",
+    "Execution",
+    "PlatformError",
+    "Refused",
+    "Result",
+    "Saved",
+    "SuiteRow",
+    "find_connection",
+]
 
 API = "/api/v1"
 FINAL = frozenset(("passed", "failed", "error", "timeout", "cancelled", "skipped"))
 # Nothing comes on a quiet event stream but comments: a silence longer than this is a broken connection.
 SILENCE_SECONDS = 30.0
+PAGE = 200
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class FieldFault:
-    """A fault that the server found in what was sent."""
-
-    field: str
-    message: str
 
 
 class Refused(UsageFault):
@@ -36,13 +40,16 @@ class Refused(UsageFault):
 
     Attributes:
         status: the HTTP status.
-        faults: the fields it named, if any.
+        detail: what it said of the whole.
+        errors: what it said of each field: `field` and `message`.
     """
 
-    def __init__(self, status: int, message: str, faults: list[FieldFault]) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
+        parts = [f"{error['field']}: {error['message']}" for error in errors]
+        super().__init__("; ".join([detail, *(part for part in parts if part not in detail)]))
         self.status = status
-        self.faults = faults
+        self.detail = detail
+        self.errors = errors
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,26 +69,31 @@ class SuiteRow(_Answer, frozen=True, kw_only=True):
     revision: int = 0
     description: str = ""
     enabled: bool = True
-    schedule: str | None = None
+    schedule_cron: str | None = None
     timezone: str = "UTC"
     cases: int = 0
     updated_at: str | None = None
+    last_execution_id: UUID | None = None
+    last_status: str | None = None
+    last_execution_at: str | None = None
 
 
 class Execution(_Answer, frozen=True, kw_only=True):
     """A run of a suite, as far as it has come."""
 
-    execution_id: UUID
+    id: UUID
     suite: str
     status: str
     total: int = 0
     passed: int = 0
     failed: int = 0  # failed, error and timeout together
-    skipped: int = 0
+    skipped: int = 0  # skipped and cancelled together
+    flaky: int = 0  # passed after a retry
     triggered_by: str = ""
     requested_by: str | None = None
     ci_commit_sha: str | None = None
     ci_branch: str | None = None
+    executed_at: str | None = None
     started_at: str | None = None
     completed_at: str | None = None
     duration_ms: int | None = None
@@ -105,31 +117,19 @@ class Result(_Answer, frozen=True, kw_only=True):
     duration_ms: int = 0
 
 
-class SkillRow(_Answer, frozen=True, kw_only=True):
-    name: str
-    kind: Kind
-    version: str = ""
-    description: str = ""
-    enabled: bool = True
-
-
-class SkillDetail(SkillRow, frozen=True, kw_only=True):
-    params_schema: dict[str, Any] = {}
-    documentation: str = ""
-
-
 class Client:
     """One connection to one WebGuard. A context manager."""
 
-    def __init__(self, url: str, *, api_key: str | None = None, seconds: float = 30.0) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, connection: Connection, seconds: float = 30.0) -> None:
+        self.connection = connection
+        self.url = connection.url.rstrip("/")
         headers = {"Accept": "application/json", "User-Agent": "webguard-cli"}
-        if api_key:
-            headers["X-API-Key"] = api_key
+        if connection.api_key:  # an access token will do as well
+            headers["Authorization"] = f"Bearer {connection.api_key}"
         try:
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=seconds, follow_redirects=False)
         except (httpx.InvalidURL, ValueError) as error:
-            raise UsageFault(f"{url!r} is not a URL: {error}; it begins like http://127.0.0.1:8080") from error
+            raise UsageFault(f"{self.url!r} is not a URL: {error}; it begins like http://127.0.0.1:8080") from error
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +140,7 @@ class Client:
     # -- suites --------------------------------------------------------------------------------------------
 
     def suites(self) -> Iterator[SuiteRow]:
-        return self._pages("/suites", SuiteRow)
+        return (self._as(SuiteRow, item) for item in self.items("/suites"))
 
     def suite(self, name: str) -> dict[str, Any]:
         """A suite with its definition, as the server gives it."""
@@ -187,7 +187,7 @@ class Client:
         body = {key: value for key, value in wish.items() if value is not None}
         try:
             answer = self._json("POST", "/executions/trigger", json=body)
-        except PlatformDown as error:
+        except PlatformError as error:
             if not isinstance(error.__cause__, httpx.ReadError | httpx.RemoteProtocolError):
                 raise
             answer = self._json("POST", "/executions/trigger", json=body)
@@ -195,14 +195,14 @@ class Client:
 
     def executions(self, *, suite: str | None = None, status: str | None = None) -> Iterator[Execution]:
         """The latest first."""
-        return self._pages("/executions", Execution, {"suite": suite, "status": status})
+        return (self._as(Execution, item) for item in self.items("/executions", suite=suite, status=status))
 
     def execution(self, execution_id: UUID) -> Execution:
         return self._as(Execution, self._json("GET", f"/executions/{execution_id}"))
 
     def results(self, execution_id: UUID) -> Iterator[Result]:
         """Every attempt of every case."""
-        return self._pages(f"/executions/{execution_id}/results", Result)
+        return (self._as(Result, item) for item in self.items(f"/executions/{execution_id}/results"))
 
     def cancel(self, execution_id: UUID, reason: str | None = None) -> None:
         self._send("POST", f"/executions/{execution_id}/cancel", json={"reason": reason} if reason else {})
@@ -213,7 +213,7 @@ class Client:
         """What happens in an execution, as it happens; goes on after an id that was seen. None: still alive.
 
         Raises:
-            PlatformDown: the stream broke off; begin again with the last id.
+            PlatformError: the stream broke off; begin again with the last id.
         """
         headers = {"Accept": "text/event-stream"}
         if last_event_id:
@@ -231,45 +231,64 @@ class Client:
 
     # -- the rest ------------------------------------------------------------------------------------------
 
-    def skills(self) -> Iterator[SkillRow]:
-        return self._pages("/skills", SkillRow)
+    def skills(self) -> Iterator[dict[str, Any]]:
+        return self.items("/skills")
 
-    def skill(self, name: str) -> SkillDetail:
-        return self._as(SkillDetail, self._json("GET", f"/skills/{_quoted(name)}"))
-
-    def statistics(self) -> Any:
-        return self._json("GET", "/statistics")
+    def skill(self, name: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._json("GET", f"/skills/{_quoted(name)}")
+        return answer
 
     def status(self) -> dict[str, Any]:
         """The platform's services and whether each is well."""
         answer: dict[str, Any] = self._json("GET", "/status")
         return answer
 
-    def login(self, username: str, password: str, tenant: str | None) -> str:
-        """A bearer token for a person's name and password."""
-        body = {"username": username, "password": password, **({"tenant": tenant} if tenant else {})}
+    def log_in(self) -> str:
+        """A bearer token for the name and password of the connection.
+
+        Raises:
+            UsageFault: it has none.
+        """
+        c = self.connection
+        if not c.username or c.password is None:
+            raise UsageFault(
+                f"no user name and password are known for {self.url}; only a local platform keeps them, see --data-dir"
+            )
+        body = {"username": c.username, "password": c.password, "tenant": c.tenant}
         answer = self._json("POST", "/auth/login", json=body)
         return self._as(str, answer.get("access_token") if isinstance(answer, dict) else answer)
 
-    # -- how -----------------------------------------------------------------------------------------------
+    # -- any path ------------------------------------------------------------------------------------------
 
-    def _pages(self, path: str, of: type[T], params: Mapping[str, str | None] | None = None) -> Iterator[T]:
+    def get(self, path: str, **query: Any) -> Any:
+        return self._json("GET", path, params={key: value for key, value in query.items() if value is not None})
+
+    def post(self, path: str, body: Any = None, **query: Any) -> Any:
+        return self._json("POST", path, json=body, params=query)
+
+    def items(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page, as they are asked for."""
-        query = {key: value for key, value in (params or {}).items() if value is not None}
+        query = {"limit": PAGE, **{key: value for key, value in query.items() if value is not None}}
         while True:
             page = self._json("GET", path, params=query)
-            yield from self._as(list[of], page.get("items") if isinstance(page, dict) else page)  # type: ignore[valid-type]
-            cursor = page.get("next_cursor") if isinstance(page, dict) else None
-            if not cursor:
+            if isinstance(page, list):  # short lists come whole
+                yield from page
                 return
-            query["cursor"] = cursor
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+                raise self._not_understood("it is no list")
+            yield from page["items"]
+            if not page.get("next_cursor"):
+                return
+            query["cursor"] = page["next_cursor"]
+
+    # -- how -----------------------------------------------------------------------------------------------
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         response = self._send(method, path, **options)
         try:
             return response.json()
         except ValueError as error:
-            raise PlatformDown(f"{self.url} answered with something that is not JSON: is it a WebGuard?") from error
+            raise PlatformError(f"{self.url} answered with something that is not JSON: is it a WebGuard?") from error
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -284,52 +303,53 @@ class Client:
 
     def _refuse(self, response: httpx.Response) -> None:
         status, request = response.status_code, response.request
-        message, faults = _problem(response)
+        message, errors = _problem(response)
         if status == 401:
-            raise Refused(401, f"{self.url} does not accept these credentials: {message}; see --api-key", faults)
+            raise Refused(401, f"{self.url} does not accept these credentials: {message}; see --api-key", errors)
         if status in (429, 503):
             wait = response.headers.get("Retry-After")
             later = f"try again in {wait} s" if wait else "try again later"
-            raise PlatformDown(f"{self.url} is too busy or not ready: {message}; {later}")
+            raise PlatformError(f"{self.url} is too busy or not ready: {message}; {later}")
         if status >= 500 or status < 400:
-            raise PlatformDown(f"{self.url} answered {status} to {request.method} {request.url.path}: {message}")
-        raise Refused(status, message, faults)
+            raise PlatformError(f"{self.url} answered {status} to {request.method} {request.url.path}: {message}")
+        raise Refused(status, message, errors)
 
     def _unreachable(self, error: httpx.TransportError) -> WebGuardError:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return PlatformDown(f"no WebGuard at {self.url}; start one with `webguard up`")
+            return PlatformError(f"no WebGuard at {self.url}; start one with `webguard up`")
         if isinstance(error, httpx.TimeoutException):
-            return PlatformDown(f"{self.url} did not answer in time; see `webguard status`")
+            return PlatformError(f"{self.url} did not answer in time; see `webguard status`")
         if isinstance(error, httpx.UnsupportedProtocol):
             return UsageFault(f"{self.url!r} is not a URL; it begins with http:// or https://")
-        return PlatformDown(f"the connection to {self.url} broke: {error or type(error).__name__}")
+        return PlatformError(f"the connection to {self.url} broke: {error or type(error).__name__}")
 
     def _as(self, of: type[T], value: Any) -> T:
         try:
             return msgspec.convert(value, of)
         except msgspec.ValidationError as error:
-            raise PlatformDown(
-                f"the answer of {self.url} is not understood ({error}); are CLI and server of one version?"
-            ) from error
+            raise self._not_understood(str(error)) from error
+
+    def _not_understood(self, why: str) -> PlatformError:
+        return PlatformError(f"the answer of {self.url} is not understood ({why}); are CLI and server of one version?")
 
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def _problem(response: httpx.Response) -> tuple[str, list[FieldFault]]:
+def _problem(response: httpx.Response) -> tuple[str, list[dict[str, str]]]:
     """The text of a problem+json answer and the fields that it names."""
     try:
         body = response.json()
-    except (ValueError, json.JSONDecodeError):
+    except ValueError:
         body = None
     if not isinstance(body, dict):
         return response.reason_phrase or f"status {response.status_code}", []
     listed = body.get("errors")
-    faults = [
-        FieldFault(str(item.get("field", "")), str(item.get("message", "")))
+    errors = [
+        {"field": str(item.get("field", "")), "message": str(item.get("message", ""))}
         for item in (listed if isinstance(listed, list) else [])
         if isinstance(item, dict)
     ]
     text = body.get("detail") or body.get("title") or f"status {response.status_code}"
-    return str(text), faults
+    return str(text), errors

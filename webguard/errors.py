@@ -7,5 +7,5 @@ class UsageFault(Permanent):
     """The caller has to change something: an option, a file, a definition. Exit code 2."""
 
 
-class PlatformDown(WebGuardError):
+class PlatformError(WebGuardError):
     """WebGuard itself cannot be reached or cannot do its work. Exit code 3."""

@@ -9,7 +9,7 @@ import msgspec
 
 from shared.events import CaseFinished, CaseStarted, Event, ExecutionFinished, ExecutionRefused, ExecutionStarted
 from webguard.client import SILENCE_SECONDS, Client, Execution, Refused, Result
-from webguard.errors import PlatformDown
+from webguard.errors import PlatformError
 from webguard.sse import ServerEvent
 
 # A service that was killed is started again within this time; only then is it an error.
@@ -23,7 +23,7 @@ QUIET_SECONDS = 5.0
 _decode = msgspec.json.Decoder(Event).decode
 
 
-class StillRunning(PlatformDown):
+class StillRunning(PlatformError):
     """The time to wait is over; the execution goes on."""
 
 
@@ -77,7 +77,7 @@ def follow(
 
     Raises:
         StillRunning: the deadline came first.
-        PlatformDown: no answer, or nothing recorded, for a minute.
+        PlatformError: no answer, or nothing recorded, for a minute.
     """
     standing, last_id, live = Standing(), "", True
     unseen_since = down_since = time.monotonic()
@@ -87,7 +87,7 @@ def follow(
             execution = _look(client, execution_id)
             looked = down_since = time.monotonic()
             if execution is None and down_since - unseen_since > RECORDING_SECONDS:
-                raise PlatformDown(f"execution {execution_id} is not recorded; see `webguard status`")
+                raise PlatformError(f"execution {execution_id} is not recorded; see `webguard status`")
             if execution is not None and execution.is_final:
                 return execution
             if live and not standing.finished:
@@ -109,10 +109,10 @@ def follow(
             live = False  # a server without live events, or that has none of this execution
         except StillRunning:
             raise
-        except PlatformDown as error:
+        except PlatformError as error:
             # Events may break off while the rest of the API answers: then the next look resets the clock.
             if time.monotonic() - down_since > OUTAGE_SECONDS:
-                raise PlatformDown(f"{error} (execution {execution_id} may still be running)") from error
+                raise PlatformError(f"{error} (execution {execution_id} may still be running)") from error
         time.sleep(0.05 if standing.finished else POLL_SECONDS)
 
 
@@ -120,12 +120,12 @@ def all_results(client: Client, execution: Execution) -> list[Result]:
     """Every attempt's result; waits until each case has one."""
     deadline = time.monotonic() + RECORDING_SECONDS
     while True:
-        results = list(client.results(execution.execution_id))
+        results = list(client.results(execution.id))
         if len({result.case for result in results}) >= execution.total:
             return results
         if time.monotonic() > deadline:
-            raise PlatformDown(
-                f"execution {execution.execution_id} is {execution.status}, but only {len(results)} results of "
+            raise PlatformError(
+                f"execution {execution.id} is {execution.status}, but only {len(results)} results of "
                 f"{execution.total} cases are recorded; see `webguard status`"
             )
         time.sleep(POLL_SECONDS)

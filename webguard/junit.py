@@ -34,7 +34,7 @@ def junit(execution: Execution, results: Sequence[Result]) -> Element:
         suite.set("timestamp", execution.started_at[:19])
     properties = SubElement(suite, "properties")
     for name, value in (
-        ("execution_id", str(execution.execution_id)),
+        ("execution_id", str(execution.id)),
         ("status", execution.status),
         ("ci_commit_sha", execution.ci_commit_sha),
         ("ci_branch", execution.ci_branch),

@@ -33,6 +33,14 @@ class FileFault:
         return f"{self.file}:{self.line}: {self.field + ': ' if self.field else ''}{self.message}"
 
 
+class BadFiles(UsageFault):
+    """Files that cannot be applied; every fault of every file is named, a line each."""
+
+    def __init__(self, faults: Iterable[FileFault]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
 @dataclass(frozen=True)
 class SuiteFile:
     """A suite and where it was read."""
@@ -67,6 +75,19 @@ def find_files(path: Path) -> list[Path]:
     if not found:
         raise UsageFault(f"{path}: there is no suite file here; they end in {' or '.join(SUFFIXES)}")
     return found
+
+
+def read_files(path: Path) -> list[SuiteFile]:
+    """Every suite in a file, or in a folder and those below it.
+
+    Raises:
+        UsageFault: there is no file.
+        BadFiles: one of them has a fault of shape; all faults are named.
+    """
+    suites, faults = read_suites(find_files(path))
+    if faults:
+        raise BadFiles(faults)
+    return suites
 
 
 def read_suites(files: Iterable[Path]) -> tuple[list[SuiteFile], list[FileFault]]:

@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
         try:
-            if path != ["auth", "login"] and self.headers.get("X-API-Key") != KEY:
+            if path != ["auth", "login"] and self.headers.get("Authorization") != f"Bearer {KEY}":
                 raise _Problem(401, "no such API key")
             if method == "GET" and path[2:] == ["events"]:
                 self._stream(path[1])
@@ -113,8 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
                     raise _Problem(401, "wrong user name or password")
                 return 200, {"access_token": "a.jwt.token", "token_type": "bearer"}
             case "GET", ["status"]:
-                services = [{"name": "recorder", "instance": "r-1", "status": "ok"}]
-                return 200, {"status": "ok", "services": services}
+                about = {"service": "executors", "instance": "executors-api", "version": "1", "uptime_seconds": 5.0}
+                services = [{**about, "details": {"busy": 3, "slots": 100}}]
+                queues = {"api-high": 1, "api-low": 2}
+                numbers = {"recorder_lag": 0, "dead_letters": 1, "running": 3}
+                return 200, {"services": services, "queues": queues, **numbers}
             case "GET", ["suites"]:
                 rows = [{"name": name, "revision": 1, "cases": len(s["cases"])} for name, s in state.suites.items()]
                 return 200, _page(rows, query)
@@ -130,9 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
                 del state.suites[name]
                 return 200, {}
             case "GET", ["skills"]:
-                return 200, _page(
-                    [{"name": "http-check", "kind": "api", "version": "1.0.0", "description": "x"}], query
-                )
+                return 200, [{"name": "http-check", "kind": "api", "version": "1.0.0", "description": "Asks."}]
             case "POST", ["executions", "trigger"]:
                 return 202, self._trigger(body)
             case "GET", ["executions"]:
@@ -160,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not dry_run:
             self.state.posted.append(suite.suite)
             self.state.suites[suite.suite] = suite.document()
-        return {"name": suite.suite, "revision": 1, "changed": changed}
+        return {"name": suite.suite, "revision": 1, "changed": changed, "definition": suite.document()}
 
     def _trigger(self, body: dict[str, Any]) -> dict[str, Any]:
         state = self.state
@@ -171,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         results = state.ends[body["suite"]]
         last = {result["case"]: result["status"] for result in results}
         state.executions[execution_id] = {
-            "execution_id": execution_id,
+            "id": execution_id,
             "suite": body["suite"],
             "status": "running",
             "total": len(last),

@@ -153,9 +153,11 @@ def test_wrong_use_exits_2_in_one_line(platform: Platform, args: list[str], text
     assert text in one_line(webguard(*args, code=2))
 
 
-@pytest.mark.parametrize("args", [["status"], ["run", "shop"], ["suites", "list", "--json"], ["skills", "list"]])
+@pytest.mark.parametrize(
+    "args", [["status"], ["run", "shop"], ["suites", "list", "--json"], ["skills", "list", "--platform"]]
+)
 def test_no_platform_exits_3_in_one_line(platform: Platform, args: list[str]) -> None:
-    line = one_line(webguard(*args, "--url", "http://127.0.0.1:9", code=3))
+    line = one_line(webguard("--url", "http://127.0.0.1:9", *args, code=3))
     assert line == "error: no WebGuard at http://127.0.0.1:9; start one with `webguard up`"
 
 
@@ -188,7 +190,8 @@ def test_the_credentials_of_a_data_folder_are_used(platform: Platform, monkeypat
     webguard("suites", "list", "--data-dir", "data")
     credentials(platform, Path(".webguard"))
     webguard("suites", "list")
-    assert "holds no WebGuard" in one_line(webguard("suites", "list", "--data-dir", "nowhere", code=2))
+    webguard("--data-dir", "data", "suites", "list")
+    assert "no WebGuard is known here" in one_line(webguard("suites", "list", "--data-dir", "nowhere", code=3))
 
 
 def test_a_key_of_a_data_folder_goes_to_no_other_server(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +211,7 @@ def test_token_with_a_wrong_password_exits_2(platform: Platform) -> None:
 
 
 def test_token_without_credentials_exits_2(platform: Platform) -> None:
-    assert "no user name and password" in one_line(webguard("token", code=2))
+    assert "no user name and password are known" in one_line(webguard("token", code=2))
 
 
 # -- apply -------------------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ def test_executions_are_listed_shown_and_cancelled(platform: Platform) -> None:
     platform.ends["shop"] = [result("a"), result("b"), result("c")]
     webguard("run", "shop")
     [row] = json.loads(webguard("executions", "list", "--json").stdout)
-    execution_id: Any = row["execution_id"]
+    execution_id: Any = row["id"]
     assert (row["suite"], row["status"], row["total"]) == ("shop", "passed", 3)
     shown = json.loads(webguard("executions", "show", execution_id, "--json").stdout)
     assert [one["case"] for one in shown["results"]] == ["a", "b", "c"]
@@ -308,12 +311,17 @@ def test_executions_are_listed_shown_and_cancelled(platform: Platform) -> None:
 
 
 def test_skills_list_json_is_a_list_of_objects_with_a_name(platform: Platform) -> None:
-    assert [row["name"] for row in json.loads(webguard("skills", "list", "--json").stdout)] == ["http-check"]
+    there = json.loads(webguard("skills", "list", "--json", "--platform").stdout)
+    assert [row["name"] for row in there] == ["http-check"]
+    here = json.loads(webguard("--url", "http://127.0.0.1:9", "skills", "list", "--json").stdout)
+    assert {"http-check", "browser-flow", "dataset-check"} <= {row["name"] for row in here}
 
 
 def test_status_shows_each_service(platform: Platform) -> None:
-    assert "recorder" in webguard("status").stdout
-    assert json.loads(webguard("status", "--json").stdout)["status"] == "ok"
+    text = webguard("status").stdout
+    assert "executors-api 5.0 s 3/100" in " ".join(text.split())
+    assert "3 tasks wait, 3 run, 0 events to be recorded, 1 dead letter" in text
+    assert json.loads(webguard("status", "--json").stdout)["dead_letters"] == 1
 
 
 def test_nothing_but_text_where_there_is_no_terminal(platform: Platform) -> None:
@@ -327,7 +335,7 @@ def test_nothing_but_text_where_there_is_no_terminal(platform: Platform) -> None
 
 @pytest.mark.parametrize(
     "command",
-    ["apply", "run", "status", "token", "schema"]
+    ["up", "demo", "apply", "run", "status", "token", "schema"]
     + [f"executions {name}" for name in ("list", "show", "cancel")]
     + [f"suites {name}" for name in ("list", "show", "export", "validate", "delete")]
     + [f"skills {name}" for name in ("list", "show", "new", "run", "validate")],

@@ -13,7 +13,7 @@ from webguard.client import Execution, Result
 from webguard.junit import write_junit
 
 EXECUTION = Execution(
-    execution_id=UUID(int=1), suite="checkout", status="failed", started_at="2026-11-23T12:00:00Z", duration_ms=1500
+    id=UUID(int=1), suite="checkout", status="failed", started_at="2026-11-23T12:00:00Z", duration_ms=1500
 )
 STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 

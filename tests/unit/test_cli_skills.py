@@ -148,7 +148,7 @@ def test_the_schema_accepts_suite_files_and_refuses_wrong_params() -> None:
 def test_every_bundled_skill_is_in_the_schema_and_every_reference_in_it_has_its_place() -> None:
     text = webguard("schema").stdout
     schema = json.loads(text)
-    names = [row["name"] for row in json.loads(webguard("skills", "list", "--local", "--json").stdout)]
+    names = [row["name"] for row in json.loads(webguard("skills", "list", "--json").stdout)]
     assert "browser-flow" in names
     assert set(names) == {
         rule["if"]["properties"]["skill"]["const"] for rule in schema["$defs"]["CaseDefinition"]["allOf"]

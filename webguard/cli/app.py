@@ -1,14 +1,15 @@
 """All commands in one place."""
 
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from webguard.cli import executions, skills, suites
+from shared.service import VERSION
+from webguard.cli import executions, skills, suites, up
 from webguard.cli.apply import apply
+from webguard.cli.common import DATA_DIR, Options, out
 from webguard.cli.frame import Group
-from webguard.cli.output import out
 from webguard.cli.platform import status, token
 from webguard.cli.run import run
 
@@ -24,27 +25,33 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        try:
-            out().print(version("webguard"))
-        except PackageNotFoundError:
-            out().print("from a checkout")
+        out().print(VERSION)
         raise typer.Exit
 
 
 @app.callback()
 def root(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="Address of WebGuard.", envvar="WEBGUARD_URL")] = None,
+    api_key: Annotated[str | None, typer.Option(help="API key.", envvar="WEBGUARD_API_KEY")] = None,
+    data_dir: Annotated[
+        Path, typer.Option(help="Data folder of a local WebGuard.", envvar="WEBGUARD_DATA_DIR")
+    ] = DATA_DIR,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """Tests web systems: browser, API and data.
+    """Tests web systems: browser, API and data. Begin with `webguard demo`.
 
     Exit codes: 0 all passed, 1 a case did not pass, 2 usage or definition, 3 the platform failed.
     """
+    context.obj = Options(url, api_key, data_dir)
 
 
 TESTING, PLATFORM, WRITING = "Testing", "Platform", "Writing tests"
+app.command(rich_help_panel=PLATFORM)(up.up)
+app.command(rich_help_panel=PLATFORM)(up.demo)
 app.command(rich_help_panel=PLATFORM)(status)
 app.command(rich_help_panel=PLATFORM)(token)
 app.command(rich_help_panel=TESTING)(apply)

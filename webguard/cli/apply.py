@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from webguard.cli.frame import USAGE, Json, connected
-from webguard.cli.output import count, err, out, print_json
+from webguard.cli.common import JsonFlag, out, print_json
+from webguard.cli.frame import connected
 from webguard.client import Client, Refused
-from webguard.suites import FileFault, SuiteFile, diff, find_files, read_suites
+from webguard.suites import BadFiles, FileFault, SuiteFile, diff, read_files
 
 Action = Literal["created", "changed", "unchanged", "pruned"]
 _STYLES = {"created": "green", "changed": "yellow", "unchanged": "dim", "pruned": "red"}
@@ -26,21 +26,13 @@ class Change:
     file: SuiteFile | None = None
 
 
-class NotApplied(Exception):
-    """The files are not all valid."""
-
-    def __init__(self, faults: list[FileFault]) -> None:
-        super().__init__(f"{len(faults)} faults")
-        self.faults = faults
-
-
 @connected
 def apply(
     client: Client,
     path: Annotated[Path, typer.Option("--file", "-f", metavar="DIR|FILE", help="A suite file, or a folder of them.")],
     prune: Annotated[bool, typer.Option("--prune", help="Delete the suites that are in no file.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-    json: Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Make the suites of the platform those of the files. Repeating it changes nothing.
 
@@ -52,13 +44,7 @@ def apply(
 
       webguard apply -f suites/ --prune --dry-run
     """
-    suites, faults = read_suites(find_files(path))
-    if faults:
-        _refuse(faults)
-    try:
-        changes = plan(client, suites, prune=prune)
-    except NotApplied as error:
-        _refuse(error.faults)
+    changes = plan(client, read_files(path), prune=prune)
     if not json:
         for change in changes:
             _show(change, dry_run)
@@ -72,7 +58,7 @@ def plan(client: Client, suites: list[SuiteFile], *, prune: bool = False) -> lis
     """What applying these suites would change. Nothing is changed.
 
     Raises:
-        NotApplied: the server refuses a definition; with every fault of every file.
+        BadFiles: the server refuses a definition; with every fault of every file.
     """
     faults: list[FileFault] = []
     changes: list[Change] = []
@@ -83,8 +69,8 @@ def plan(client: Client, suites: list[SuiteFile], *, prune: bool = False) -> lis
         except Refused as error:
             if error.status not in (400, 409, 422):
                 raise
-            found = [file.fault(fault.field, fault.message) for fault in error.faults]
-            faults += found or [file.fault("", str(error))]
+            found = [file.fault(fault["field"], fault["message"]) for fault in error.errors]
+            faults += found or [file.fault("", error.detail)]
             continue
         if file.name not in there:
             changes.append(Change(file.name, "created", diff(file.name, None, file.suite.document()), file))
@@ -94,7 +80,7 @@ def plan(client: Client, suites: list[SuiteFile], *, prune: bool = False) -> lis
         else:
             changes.append(Change(file.name, "unchanged", "", file))
     if faults:
-        raise NotApplied(faults)
+        raise BadFiles(faults)
     if prune:
         changes += [Change(name, "pruned") for name in sorted(there - {file.name for file in suites})]
     return changes
@@ -113,14 +99,6 @@ def definition_of(answer: dict[str, Any]) -> dict[str, Any]:
     """The definition in what the server says of a suite."""
     definition: dict[str, Any] = answer["definition"]
     return definition
-
-
-def _refuse(faults: list[FileFault]) -> None:
-    console = err()
-    for fault in faults:
-        console.print(Text(str(fault)))
-    console.print(Text(f"error: nothing was applied: {count(len(faults), 'fault')}"))
-    raise typer.Exit(USAGE)
 
 
 def _show(change: Change, dry_run: bool) -> None:

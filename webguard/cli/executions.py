@@ -7,8 +7,8 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from webguard.cli.frame import Json, connected
-from webguard.cli.output import duration, instant, out, print_json, print_table, say
+from webguard.cli.common import JsonFlag, duration, instant, out, print_json, print_table, say
+from webguard.cli.frame import connected
 from webguard.cli.run import answer, exit_code, report, wait
 from webguard.client import Client
 from webguard.errors import UsageFault
@@ -25,7 +25,7 @@ def list_executions(
     suite: Annotated[str | None, typer.Option(help="Of this suite only.")] = None,
     status: Annotated[str | None, typer.Option(help="Of this status only, e.g. failed, running.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the latest first.")] = 20,
-    json: Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """List executions, the latest first.
 
@@ -43,12 +43,12 @@ def list_executions(
         ("ID", "SUITE", "STATUS", "PASSED", "FAILED", "CASES", "STARTED (UTC)", "TIME", "BY"),
         [
             (
-                *(e.execution_id, e.suite, e.status, e.passed, e.failed, e.total),
+                *(e.id, e.suite, e.status, e.passed, e.failed, e.total),
                 *(instant(e.started_at), duration(e.duration_ms), e.triggered_by),
             )
             for e in found
         ],
-        none="no executions yet; start one with `webguard run SUITE`",
+        empty="no executions yet; start one with `webguard run SUITE`",
     )
 
 
@@ -58,7 +58,7 @@ def show_execution(
     client: Client,
     execution_id: ExecutionId,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for its end; exit codes as of `webguard run`.")] = False,
-    json: Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show an execution and its results, every attempt of each case.
 
@@ -70,13 +70,13 @@ def show_execution(
     """
     execution = client.execution(_uuid(execution_id))
     if watch and not execution.is_final:
-        execution = wait(client, execution.execution_id, execution.suite, watch=None)
-    results = all_results(client, execution) if execution.is_final else list(client.results(execution.execution_id))
+        execution = wait(client, execution.id, execution.suite, watch=None)
+    results = all_results(client, execution) if execution.is_final else list(client.results(execution.id))
     if json:
         print_json(answer(execution, results))
     else:
         by = f", by {escape(execution.requested_by)}" if execution.requested_by else ""
-        out().print(f"{execution.execution_id}  {execution.triggered_by}{by}  {instant(execution.started_at)}")
+        out().print(f"{execution.id}  {execution.triggered_by}{by}  {instant(execution.started_at)}")
         report(execution, results)
     if watch:
         raise typer.Exit(exit_code(execution, results))

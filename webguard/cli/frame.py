@@ -4,7 +4,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -13,29 +12,23 @@ from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
 from shared.errors import Permanent, WebGuardError
-from webguard.cli.output import say
-from webguard.client import Client
-from webguard.credentials import Credentials, resolve
-from webguard.errors import PlatformDown
+from webguard.cli.common import INTERRUPTED, PLATFORM, USAGE, options, say
+from webguard.client import Client, find_connection
+from webguard.errors import PlatformError
+from webguard.suites import BadFiles
 
-OK, CASE_FAILED, USAGE, PLATFORM, INTERRUPTED = 0, 1, 2, 3, 130
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="Address of WebGuard.", envvar="WEBGUARD_URL", rich_help_panel="Connection"),
-]
+# The environment variables are read once, by the same options before the command.
+_PANEL = "Connection"
+Url = Annotated[str | None, typer.Option("--url", help="Address of WebGuard; or WEBGUARD_URL.", rich_help_panel=_PANEL)]
 ApiKey = Annotated[
-    str | None,
-    typer.Option("--api-key", help="API key.", envvar="WEBGUARD_API_KEY", rich_help_panel="Connection"),
+    str | None, typer.Option("--api-key", help="API key or token; or WEBGUARD_API_KEY.", rich_help_panel=_PANEL)
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Data folder of a local WebGuard; its credentials are used. [default: .webguard]",
-        envvar="WEBGUARD_DATA_DIR",
-        rich_help_panel="Connection",
+        help="Data folder of a local WebGuard, whose credentials are used; or WEBGUARD_DATA_DIR. [default: .webguard]",
+        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -57,7 +50,7 @@ class Group(TyperGroup):
             given.remove("--debug")
             debug = True
         try:
-            sys.exit(super().main(given, *more, **{**options, "standalone_mode": False}) or OK)
+            sys.exit(super().main(given, *more, **{**options, "standalone_mode": False}) or 0)
         except Abort:
             sys.exit(INTERRUPTED)
         except Exception as error:
@@ -78,9 +71,11 @@ def explain(error: Exception) -> tuple[int, str]:
         text = " ".join(error.format_message().split()).rstrip(".")
         # no text: a group without a command, which has printed its help
         return USAGE, f"error: {text[:1].lower()}{text[1:]}{see}" if text else ""
+    if isinstance(error, BadFiles):
+        return USAGE, str(error)
     if isinstance(error, Permanent):
         return USAGE, f"error: {text}"
-    if isinstance(error, PlatformDown):
+    if isinstance(error, PlatformError):
         return PLATFORM, f"error: {text}"
     if isinstance(error, WebGuardError):
         return PLATFORM, f"error: {error}"  # with the last lines of a program that did not start
@@ -89,36 +84,27 @@ def explain(error: Exception) -> tuple[int, str]:
     return PLATFORM, f"error: WebGuard itself went wrong: {type(error).__name__}: {text} (--debug shows where)"
 
 
-def located(function: Callable[Concatenate[Credentials, P], None]) -> Callable[..., None]:
-    """Give a command the connection options; its first parameter is what they resolve to."""
+def connected(function: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+    """Give a command the connection options, and as its first parameter a client that is open while it runs."""
 
-    @wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        given: dict[str, Any] = {name: kwargs.pop(name, None) for name, _ in _CONNECTION}
-        function(resolve(**given), *args, **kwargs)
+    def command(**values: Any) -> None:
+        before = options(values.pop("context"))  # what stood before the command counts less
+        url, api_key, data_dir = (values.pop(name) for name, _ in _CONNECTION)
+        connection = find_connection(
+            url or before.url, api_key or before.api_key, data_dir or before.data_dir, os.environ
+        )
+        with Client(connection) as client:
+            function(client, **values)  # type: ignore[call-arg]
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in _CONNECTION
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("context", kind, annotation=typer.Context),
+        *(parameter.replace(kind=kind) for parameter in own),
+        *(inspect.Parameter(name, kind, default=None, annotation=option) for name, option in _CONNECTION),
     ]
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    command.__signature__ = inspect.Signature([*keyword_only, *more])  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keyword_only, *more)}
-    del command.__wrapped__  # or Typer looks at the function's own signature
+    # What Typer looks at: it knows nothing of decorators.
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
-
-
-def connected(function: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
-    """The same with a client that is open while the command runs."""
-
-    def command(found: Credentials, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        with Client(found.url, api_key=found.api_key) as client:
-            function(client, *args, **kwargs)
-
-    wraps(function)(command)
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    found = parameters[0].replace(annotation=Credentials)
-    command.__signature__ = inspect.Signature([found, *parameters[1:]])  # type: ignore[attr-defined]
-    del command.__wrapped__  # type: ignore[attr-defined]
-    return located(command)

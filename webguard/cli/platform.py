@@ -3,18 +3,16 @@
 import sys
 from typing import Any
 
-import typer
 from rich.text import Text
 
-from webguard.cli.frame import PLATFORM, Json, connected, located
-from webguard.cli.output import out, print_json, print_table
+from webguard.cli.common import JsonFlag, count, duration, out, print_json, print_table
+from webguard.cli.frame import connected
 from webguard.client import Client
-from webguard.credentials import Credentials, log_in
 
 
 @connected
-def status(client: Client, json: Json = False) -> None:
-    """Show whether the platform and each of its services are well. Exit code 3 if one is not.
+def status(client: Client, json: JsonFlag = False) -> None:
+    """Show the platform: live services, queues, how far recording is.
 
     Example:
 
@@ -22,29 +20,34 @@ def status(client: Client, json: Json = False) -> None:
     """
     answer = client.status()
     if json:
-        print_json(answer)
-    else:
-        _show(client.url, answer)
-    if answer.get("status") not in ("ok", None):
-        raise typer.Exit(PLATFORM)
+        print_json({"url": client.url, **answer})
+        return
+    out().print(Text(f"WebGuard at {client.url}"))
+    print_table(
+        ("SERVICE", "INSTANCE", "UP", "BUSY"),
+        [
+            (s["service"], s["instance"], duration(s["uptime_seconds"] * 1000), _busy(s.get("details", {})))
+            for s in answer["services"]
+        ],
+        "no service answers",
+    )
+    waiting = sum(answer["queues"].values())
+    out().print(
+        f"{count(waiting, 'task waits', 'tasks wait')}, {answer['running']} run, "
+        f"{count(answer['recorder_lag'], 'event')} to be recorded, {count(answer['dead_letters'], 'dead letter')}"
+    )
 
 
-@located
-def token(found: Credentials) -> None:
+@connected
+def token(client: Client) -> None:
     """Print a bearer token, and nothing else: for curl and for other clients of the REST API.
 
     Example:
 
       curl -H "Authorization: Bearer $(webguard token)" http://127.0.0.1:8080/api/v1/suites
     """
-    sys.stdout.write(log_in(found) + "\n")
+    sys.stdout.write(client.log_in() + "\n")
 
 
-def _show(url: str, answer: dict[str, Any]) -> None:
-    out().print(Text(f"{url}  {answer.get('status', '')}"))
-    services = answer.get("services", [])
-    print_table(
-        ("SERVICE", "INSTANCE", "STATUS", "ABOUT"),
-        [(s.get("name"), s.get("instance"), s.get("status"), s.get("detail")) for s in services],
-        none="no service has reported",
-    )
+def _busy(details: dict[str, Any]) -> str:
+    return f"{details['busy']}/{details['slots']}" if "slots" in details else ""

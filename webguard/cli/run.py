@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,13 +11,27 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from webguard.cli.frame import CASE_FAILED, OK, PLATFORM, USAGE, Json, connected
-from webguard.cli.output import duration, err, out, print_json, print_table, say, status_text
+from webguard.cli.common import (
+    FAILED,
+    PLATFORM,
+    USAGE,
+    JsonFlag,
+    duration,
+    err,
+    out,
+    print_json,
+    print_table,
+    say,
+    status_text,
+)
+from webguard.cli.frame import connected
 from webguard.cli.watch import summary, watching
-from webguard.client import Client, Execution, Result
+from webguard.client import FINAL, Client, Execution, Result
 from webguard.errors import UsageFault
 from webguard.follow import StillRunning, all_results, follow, last_attempts
 from webguard.junit import write_junit
+
+ENDED = FINAL
 
 
 @connected
@@ -29,7 +44,7 @@ def run(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
     ] = None,
-    json: Json = False,
+    json: JsonFlag = False,
     var: Annotated[
         list[str] | None,
         typer.Option("--var", metavar="NAME=VALUE", help="Set a variable of the suite; NAME:=JSON for no string."),
@@ -108,10 +123,16 @@ def wait(
             raise typer.Exit(PLATFORM) from None
 
 
+def complete(client: Client, execution: Mapping[str, Any]) -> bool:
+    """Whether every case's result is recorded: the end of an execution may be recorded before them."""
+    cases = {result["case"] for result in client.items(f"/executions/{execution['id']}/results")}
+    return len(cases) >= int(execution["total"])
+
+
 def answer(execution: Execution, results: list[Result]) -> dict[str, Any]:
     """What `run --json` prints: every attempt of every case."""
     return {
-        "execution_id": execution.execution_id,
+        "execution_id": execution.id,
         "suite": execution.suite,
         "status": execution.status,
         **({"error_message": execution.error_message} if execution.error_message else {}),
@@ -136,7 +157,7 @@ def report(execution: Execution, results: list[Result]) -> None:
     print_table(
         ("CASE", "SKILL", "STATUS", "ATTEMPTS", "TIME"),
         [(r.case, r.skill, r.status, r.attempt, duration(r.duration_ms)) for r in last.values()],
-        none="no case ran",
+        empty="no case ran",
     )
     console = out()
     for result in last.values():
@@ -154,10 +175,10 @@ def report(execution: Execution, results: list[Result]) -> None:
 def exit_code(execution: Execution, results: list[Result]) -> int:
     """0 only where it passed. An execution that was refused (nothing ran, an error) is a fault of its definition."""
     if execution.status == "passed":
-        return OK
+        return 0
     if execution.status == "error" and not results:
         return USAGE
-    return CASE_FAILED
+    return FAILED
 
 
 def parse_values(given: list[str], option: str) -> dict[str, Any]:

@@ -15,10 +15,19 @@ from shared.settings import SkillSettings
 from shared.skill.discovery import Found, Skill, discover, load
 from shared.skill.errors import BrokenSkill
 from shared.skill.runner import Outcome
-from webguard.cli.frame import CASE_FAILED, USAGE, Json, connected
-from webguard.cli.output import duration, out, print_json, print_table, say, status_text
+from webguard.cli.common import (
+    FAILED,
+    USAGE,
+    JsonFlag,
+    duration,
+    options,
+    out,
+    print_json,
+    print_table,
+    say,
+    status_text,
+)
 from webguard.cli.run import parse_values
-from webguard.client import Client, SkillDetail
 from webguard.errors import UsageFault
 from webguard.scaffold import KINDS, new_skill
 from webguard.skill_run import run_skill
@@ -26,72 +35,77 @@ from webguard.yamlfile import YamlFault, read_yaml
 
 app = typer.Typer(help="Skills: what can run a case.", no_args_is_help=True, rich_markup_mode="rich")
 Name = Annotated[str, typer.Argument(help="The skill's name.", show_default=False)]
-Local = Annotated[bool, typer.Option("--local", help="Those installed here, without asking a platform.")]
+OfPlatform = Annotated[bool, typer.Option("--platform", help="Ask the platform instead of looking here.")]
 Folders = Annotated[
     list[Path] | None, typer.Option("--skills", metavar="DIR", help="A folder of skill folders, besides ours.")
 ]
 
 
 @app.command("list")
-@connected
-def list_skills(client: Client, local: Local = False, skills: Folders = None, json: Json = False) -> None:
-    """List the skills of the platform, or with --local those that are installed here.
+def list_skills(
+    context: typer.Context, platform: OfPlatform = False, skills: Folders = None, json: JsonFlag = False
+) -> None:
+    """List the skills installed here, or with --platform those that its executors offer.
 
     Examples:
 
       webguard skills list --json
 
-      webguard skills list --local
+      webguard skills list --platform
     """
-    if local:
+    if platform:
+        with options(context).client() as client:
+            rows = list(client.skills())
+    else:
         found = _found(skills)
-        rows: list[dict[str, Any]] = [_row(skill) for skill in found.skills.values()]
+        rows = [_about(skill) for skill in found.skills.values()]
         for name, fault in found.broken.items():
             say(f"skill {name} is broken: {fault}")
-    else:
-        rows = [
-            {"name": s.name, "kind": s.kind, "version": s.version, "description": s.description, "enabled": s.enabled}
-            for s in client.skills()
-        ]
     if json:
         print_json(rows)
         return
     print_table(
-        ("SKILL", "KIND", "VERSION", "DESCRIPTION"),
-        [(row["name"], row["kind"], row["version"], row["description"]) for row in rows],
-        none="no skills; are the executors running? see `webguard status`",
+        ("SKILL", "KIND", "VERSION", "WHAT"),
+        [(row["name"], row["kind"], row["version"], row["description"].split(". ")[0]) for row in rows],
+        "no skills; are the executors running? see `webguard status`",
     )
 
 
 @app.command("show")
-@connected
-def show_skill(client: Client, name: Name, local: Local = False, skills: Folders = None, json: Json = False) -> None:
+def show_skill(
+    context: typer.Context,
+    name: Name,
+    platform: OfPlatform = False,
+    skills: Folders = None,
+    json: JsonFlag = False,
+) -> None:
     """Show a skill: what it does and which params it takes.
 
     Example:
 
       webguard skills show http-check
     """
-    if local:
-        skill = _found(skills).get(name)
-        detail = SkillDetail(**_row(skill), params_schema=skill.schema, documentation=skill.manifest.documentation)
+    if platform:
+        with options(context).client() as client:
+            detail = client.skill(name)
     else:
-        detail = client.skill(name)
+        skill = _found(skills).get(name)
+        documentation = skill.manifest.documentation
+        detail = {**_about(skill), "params_schema": skill.schema, "documentation": documentation}
     if json:
         print_json(detail)
         return
-    out().print(f"[bold]{escape(detail.name)}[/] {escape(detail.version)}, {detail.kind}")
-    out().print(Text(detail.description))
-    properties = detail.params_schema.get("properties", {})
-    required = detail.params_schema.get("required", [])
-    if properties:
-        out().print()
-        print_table(
-            ("PARAM", "NEEDED", "ABOUT"),
-            [(key, key in required, part.get("description") or part.get("title")) for key, part in properties.items()],
-        )
-    if detail.documentation:
-        out().print(Text(f"\n{detail.documentation}"))
+    out().print(f"[bold]{escape(detail['name'])}[/] {escape(detail['version'])}, {detail['kind']}")
+    out().print(Text(detail["description"]))
+    properties = detail["params_schema"].get("properties", {})
+    required = detail["params_schema"].get("required", [])
+    out().print()
+    print_table(
+        ("PARAM", "NEEDED", "ABOUT"),
+        [(key, key in required, part.get("description") or part.get("title")) for key, part in properties.items()],
+        "it takes no params",
+    )
+    out().print(Text(f"\n{detail['documentation']}"))
 
 
 @app.command("new")
@@ -140,7 +154,7 @@ def validate_skill(
         )
         if done.returncode:
             say(f"the test of {skill.name} failed")
-            raise typer.Exit(CASE_FAILED)
+            raise typer.Exit(FAILED)
     say(f"{skill.name} {skill.manifest.metadata.version} ({skill.manifest.metadata.kind}): no faults")
     if bare:
         say(f"note: params without a description, which forms show as help: {', '.join(bare)}")
@@ -163,7 +177,7 @@ def run_here(
         float | None, typer.Option(metavar="SECONDS", min=0.001, help="Default: the skill's own.")
     ] = None,
     skills: Folders = None,
-    json: Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Run a skill here and now; no platform is needed. Secrets are environment variables WEBGUARD_SECRET_<NAME>.
 
@@ -186,21 +200,21 @@ def run_here(
         _report(skill.name, outcome)
     if outcome.status in ("passed", "skipped"):
         return
-    raise typer.Exit(USAGE if outcome.error_type == "definition" else CASE_FAILED)
+    raise typer.Exit(USAGE if outcome.error_type == "definition" else FAILED)
 
 
 def _found(folders: list[Path] | None) -> Found:
     return discover([*(folders or []), *SkillSettings().skills_path])
 
 
-def _row(skill: Skill) -> dict[str, Any]:
+def _about(skill: Skill) -> dict[str, Any]:
     metadata = skill.manifest.metadata
     return {
         "name": skill.name,
         "kind": metadata.kind,
         "version": metadata.version,
         "description": skill.manifest.description,
-        "enabled": True,
+        "folder": str(skill.folder),
     }
 
 
@@ -238,7 +252,7 @@ def _report(name: str, outcome: Outcome) -> None:
         indent = "  " * _depth(outcome, step.parent)
         console.print(status_text(step.status), Text(f"{indent}{step.name}  {duration(step.duration_ms)}"))
     if outcome.metrics:
-        print_table(("METRIC", "VALUE", "UNIT"), [(m.name, f"{m.value:g}", m.unit) for m in outcome.metrics])
+        print_table(("METRIC", "VALUE", "UNIT"), [(m.name, f"{m.value:g}", m.unit) for m in outcome.metrics], "")
     for file in outcome.files:
         console.print(Text(f"{file.kind}: {file.path}"))
     if outcome.stack_trace:

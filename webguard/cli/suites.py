@@ -12,12 +12,12 @@ from shared.skill.discovery import Skill, discover
 from shared.suites import SkillInfo
 from shared.suites.params import check_params
 from webguard.cli.apply import definition_of
-from webguard.cli.frame import USAGE, Json, connected
-from webguard.cli.output import count, err, instant, print_json, print_table, say
-from webguard.client import Client
+from webguard.cli.common import USAGE, JsonFlag, count, err, instant, print_json, print_table, say
+from webguard.cli.frame import connected
+from webguard.client import Client, Saved
 from webguard.errors import UsageFault
 from webguard.schema import suite_schema
-from webguard.suites import check_suites, find_files, read_suites, to_yaml
+from webguard.suites import SuiteFile, check_suites, find_files, read_suites, to_yaml
 
 app = typer.Typer(help="Suites: named sets of cases.", no_args_is_help=True, rich_markup_mode="rich")
 Name = Annotated[str, typer.Argument(help="The suite's name.", show_default=False)]
@@ -28,7 +28,7 @@ Skills = Annotated[
 
 @app.command("list")
 @connected
-def list_suites(client: Client, json: Json = False) -> None:
+def list_suites(client: Client, json: JsonFlag = False) -> None:
     """List the suites.
 
     Example:
@@ -43,18 +43,18 @@ def list_suites(client: Client, json: Json = False) -> None:
         ("SUITE", "REVISION", "CASES", "SCHEDULE", "ZONE", "ENABLED", "UPDATED (UTC)", "DESCRIPTION"),
         [
             (
-                *(r.name, r.revision, r.cases, r.schedule, r.timezone if r.schedule else ""),
+                *(r.name, r.revision, r.cases, r.schedule_cron, r.timezone if r.schedule_cron else ""),
                 *(r.enabled, instant(r.updated_at), r.description),
             )
             for r in rows
         ],
-        none="no suites yet; save one with `webguard apply -f FILE`",
+        empty="no suites yet; save one with `webguard apply -f FILE`",
     )
 
 
 @app.command("show")
 @connected
-def show_suite(client: Client, name: Name, json: Json = False) -> None:
+def show_suite(client: Client, name: Name, json: JsonFlag = False) -> None:
     """Show a suite's definition.
 
     Example:
@@ -107,7 +107,7 @@ def delete_suite(client: Client, name: Name) -> None:
 def validate_suites(
     path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="A suite file, or a folder of them.")],
     skills: Skills = None,
-    json: Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Check suite files against the skills that are installed here. No platform is needed.
 
@@ -165,3 +165,8 @@ def schema(
 
 def _info(skill: Skill) -> SkillInfo:
     return SkillInfo(skill.name, skill.manifest.metadata.kind, lambda params: check_params(skill.schema, params))
+
+
+def client_save(client: Client, file: SuiteFile, *, dry_run: bool) -> Saved:
+    """Save the suite of a file."""
+    return client.save_suite(file.suite.document(), dry_run=dry_run)

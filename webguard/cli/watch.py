@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from shared.events import CaseFinished, Event
-from webguard.cli.output import STYLES, count, duration, err
+from webguard.cli.common import STYLES, count, duration, err
 from webguard.follow import OnNews, Standing
 
 
