@@ -20,7 +20,7 @@ from webguard.cli.common import duration, styled
 from webguard.cli.run import ENDED, complete
 from webguard.cli.suites import client_save
 from webguard.client import Client, PlatformError
-from webguard.demo.expected import FAULTS, differences, faults_found
+from webguard.demo.expected import FAULTS, differences, faults_found, last_attempts
 from webguard.local.process import Child, free_port
 from webguard.suites import SuiteFile, read_files
 
@@ -146,7 +146,7 @@ def _show(
         numbers = (str(e["passed"]), str(e["failed"]), str(e["skipped"]))
         table.add_row(e["suite"], styled(e["status"]), *numbers, duration(e["duration_ms"]))
     console.print(table)
-    for result in results:
+    for result in last_attempts(results).values():
         if result["status"] in ("failed", "error", "timeout"):
             first = (result["error_message"] or "").partition("\n")[0]
             console.print(f"  {styled(result['status'])} {escape(result['suite'])}: {escape(result['case'])}")
