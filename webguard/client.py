@@ -61,7 +61,10 @@ class Saved(_Answer, frozen=True, kw_only=True):
 
     name: str
     revision: int
+    created: bool
     changed: bool
+    before: dict[str, Any] | None = None  # the definition that this one takes the place of
+    definition: dict[str, Any] = {}  # as saved: with the kinds and timeouts of its skills
 
 
 class SuiteRow(_Answer, frozen=True, kw_only=True):

@@ -144,20 +144,9 @@ def to_yaml(document: Mapping[str, Any]) -> str:
 
 def diff(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
     """A unified diff of two definitions of a suite as YAML; empty where they say the same."""
-    before = to_yaml(_comparable(old, new)).splitlines() if old else []
-    after = to_yaml(_comparable(new, old)).splitlines() if new else []
+    before = to_yaml(old).splitlines() if old else []
+    after = to_yaml(new).splitlines() if new else []
     return "\n".join(unified_diff(before, after, f"{name} (there)", f"{name} (file)", lineterm=""))
-
-
-def _comparable(document: Mapping[str, Any], other: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Without defaults, and without the kinds that the server filled in where the other says none."""
-    plain = SuiteDefinition.model_validate(document).document()
-    if other is not None:
-        says_kind = {case["name"] for case in other["cases"] if case.get("kind")}
-        for case in plain["cases"]:
-            if case["name"] not in says_kind:
-                case.pop("kind", None)
-    return plain
 
 
 def _read_file(file: Path) -> tuple[list[SuiteFile], list[FileFault]]:

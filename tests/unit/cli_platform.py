@@ -157,11 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Problem(422, "the definition has faults", faults) from error
         if suite.suite in self.state.refuses:
             raise _Problem(422, "the definition has faults", self.state.refuses[suite.suite])
-        changed = self.state.suites.get(suite.suite) != suite.document()
+        before = self.state.suites.get(suite.suite)
         if not dry_run:
             self.state.posted.append(suite.suite)
             self.state.suites[suite.suite] = suite.document()
-        return {"name": suite.suite, "revision": 1, "changed": changed, "definition": suite.document()}
+        changed = {"created": before is None, "changed": before != suite.document()}
+        return {"name": suite.suite, "revision": 1, **changed, "before": before, "definition": suite.document()}
 
     def _trigger(self, body: dict[str, Any]) -> dict[str, Any]:
         state = self.state

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from shared.service import VERSION
 from webguard.cli import executions, skills, suites, up
 from webguard.cli.apply import apply
 from webguard.cli.common import DATA_DIR, Options, out
@@ -25,6 +24,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from shared.service import VERSION  # brings the whole bus along
+
         out().print(VERSION)
         raise typer.Exit
 

@@ -62,7 +62,6 @@ def plan(client: Client, suites: list[SuiteFile], *, prune: bool = False) -> lis
     """
     faults: list[FileFault] = []
     changes: list[Change] = []
-    there = {row.name for row in client.suites()}
     for file in suites:
         try:
             saved = client.save_suite(file.suite.document(), dry_run=True)
@@ -72,16 +71,13 @@ def plan(client: Client, suites: list[SuiteFile], *, prune: bool = False) -> lis
             found = [file.fault(fault["field"], fault["message"]) for fault in error.errors]
             faults += found or [file.fault("", error.detail)]
             continue
-        if file.name not in there:
-            changes.append(Change(file.name, "created", diff(file.name, None, file.suite.document()), file))
-        elif saved.changed:
-            old = definition_of(client.suite(file.name))
-            changes.append(Change(file.name, "changed", diff(file.name, old, file.suite.document()), file))
-        else:
-            changes.append(Change(file.name, "unchanged", "", file))
+        action: Action = "created" if saved.created else "changed" if saved.changed else "unchanged"
+        shown = diff(file.name, saved.before, saved.definition) if saved.changed or saved.created else ""
+        changes.append(Change(file.name, action, shown, file))
     if faults:
         raise BadFiles(faults)
     if prune:
+        there = {row.name for row in client.suites()}
         changes += [Change(name, "pruned") for name in sorted(there - {file.name for file in suites})]
     return changes
 
