@@ -1,6 +1,8 @@
 """The command line against a server that answers like ours: exit codes, JSON shapes, one line on errors."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     text = webguard(*command.split(), "--help").stdout
     assert "Example" in text
     assert f"webguard {command}" in text
+
+
+def test_a_command_does_not_wait_for_the_launcher_or_any_service_to_be_loaded() -> None:
+    heavy = "playwright", "polars", "aiobotocore", "asyncpg", "fastapi", "faststream", "webguard.local.launcher"
+    code = f"import sys, webguard.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
