@@ -16,7 +16,7 @@ from shared.errors import Permanent
 
 Path = tuple[str | int, ...]
 # Aliases of aliases grow without end; no suite comes near this.
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
 _TAG = "tag:yaml.org,2002:"
 _TEXTS = frozenset(_TAG + name for name in ("str", "timestamp", "value"))
 

@@ -37,6 +37,7 @@ class Platform:
     has_events: bool = True
     breaks_off: bool = False  # the first stream ends in the middle
     looks_until_final: int = 2
+    unending: bool = False  # neither the last event nor a final status ever comes
     url: str = ""
 
 
@@ -190,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _look(self, execution_id: str) -> dict[str, Any]:
         execution = self.state.executions[execution_id]
         execution["looks"] += 1
-        if execution["looks"] > self.state.looks_until_final:
+        if execution["looks"] > self.state.looks_until_final and not self.state.unending:
             execution["status"] = self.state.status.get(execution["suite"], "passed")
         return execution
 
@@ -211,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         for number, event in enumerate(events, 1):
             if number <= int(after or 0):
                 continue
-            if state.breaks_off and number == 3 and not after:
+            if (state.breaks_off and number == 3 and not after) or (state.unending and number == len(events)):
                 return
             data = json.dumps(event, ensure_ascii=False)
             self.wfile.write(f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode())

@@ -1,6 +1,8 @@
 """The command line against a server that answers like ours: exit codes, JSON shapes, one line on errors."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +32,11 @@ def webguard(*args: str | Path, code: int = 0, stdin: str | None = None) -> Clic
     done = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin, prog_name="webguard")
     assert done.exit_code == code, f"exit code {done.exit_code}\n{done.stdout}\n{done.stderr}\n{done.exception!r}"
     return done
+
+
+def environment() -> dict[str, str]:
+    """For a process of its own: it stands in another folder than the checkout."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def one_line(done: ClickResult) -> str:
@@ -129,6 +136,23 @@ def test_run_that_waited_long_enough_exits_3_and_says_how_to_go_on(platform: Pla
     platform.looks_until_final = 1_000_000
     line = one_line(webguard("run", "shop", "--timeout", "0.3", code=3))
     assert f"webguard executions show {next(iter(platform.executions))} --watch" in line
+
+
+def test_ctrl_c_leaves_the_execution_running_and_says_how_to_go_on(platform: Platform) -> None:
+    platform.ends["shop"] = [result("a")]
+    platform.unending = True
+    command = [sys.executable, "-m", "webguard", "run", "shop", "--watch"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("passed    a")
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(60) == 3
+    assert f"webguard executions show {next(iter(platform.executions))} --watch" in said
+    assert "Traceback" not in said
+    assert platform.cancelled == []
 
 
 @pytest.mark.parametrize(
