@@ -145,6 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, self._look(execution_id)
             case "GET", ["executions", execution_id, "results"]:
                 return 200, _page(state.ends.get(state.executions[execution_id]["suite"], []), query)
+            case "GET", ["executions", _, "artifacts"]:
+                about = {"case": "a", "attempt": 1, "kind": "log", "size": 5}
+                return 200, _page([{"name": "log.txt", "url": "/api/v1/artifacts/7", **about}], query)
             case "POST", ["executions", execution_id, "cancel"]:
                 state.cancelled.append(execution_id)
                 return 202, {}

@@ -332,6 +332,8 @@ def test_executions_are_listed_shown_and_cancelled(platform: Platform) -> None:
     assert (row["suite"], row["status"], row["total"]) == ("shop", "passed", 3)
     shown = json.loads(webguard("executions", "show", execution_id, "--json").stdout)
     assert [one["case"] for one in shown["results"]] == ["a", "b", "c"]
+    assert [file["name"] for file in shown["artifacts"]] == ["log.txt"]
+    assert f"{platform.url}/api/v1/artifacts/7" in webguard("executions", "show", execution_id).stdout
     webguard("executions", "cancel", execution_id)
     assert platform.cancelled == [execution_id]
 

@@ -60,7 +60,7 @@ def show_execution(
     watch: Annotated[bool, typer.Option("--watch", help="Wait for its end; exit codes as of `webguard run`.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Show an execution and its results, every attempt of each case.
+    """Show an execution, its results (with --json every attempt) and the files that its cases left.
 
     Examples:
 
@@ -72,12 +72,20 @@ def show_execution(
     if watch and not execution.is_final:
         execution = wait(client, execution.id, execution.suite, watch=None)
     results = all_results(client, execution) if execution.is_final else list(client.results(execution.id))
+    files = list(client.items(f"/executions/{execution.id}/artifacts"))
     if json:
-        print_json(answer(execution, results))
+        print_json({**answer(execution, results), "artifacts": files})
     else:
         by = f", by {escape(execution.requested_by)}" if execution.requested_by else ""
         out().print(f"{execution.id}  {execution.triggered_by}{by}  {instant(execution.started_at)}")
         report(execution, results)
+        if files:
+            out().print()
+            print_table(
+                ("FILE", "CASE", "ATTEMPT", "BYTES", "WHERE"),
+                [(f["name"], f["case"], f["attempt"], f["size"], client.url + f["url"]) for f in files],
+                "",
+            )
     if watch:
         raise typer.Exit(exit_code(execution, results))
 
