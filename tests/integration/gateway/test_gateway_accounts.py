@@ -13,6 +13,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from services.gateway.auth import make_key
+from services.gateway.migrate import migrate
 from tests.integration.gateway.conftest import Tenant
 from tests.integration.gateway.stage import Stage
 from tests.servers import database_of
@@ -79,20 +80,21 @@ async def test_credentials_that_are_not_ours_are_refused(tenant: Tenant) -> None
     none = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).decode()
     for text in (good[:-1], good + "x", make_key().text, "wg_", f"{none}.e30.", "x", "wg_é"):
         value = text.encode()
-        for headers in ({"X-API-Key": value}, {"Authorization": b"Bearer " + value, "X-API-Key": b""}):
+        for headers in ({b"X-API-Key": value}, {b"Authorization": b"Bearer " + value, b"X-API-Key": b""}):
             answer = await tenant.api.get("/me", headers=headers)
             assert answer.status_code == 401
             assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_the_first_admin_is_made_once_and_can_do_both(gateway: Stage) -> None:
-    assert stat.S_IMODE(gateway.first.stat().st_mode) == 0o600
-    first = json.loads(gateway.first.read_text())
-    assert (first["tenant"], first["username"]) == ("default", "admin")
-    again = gateway.folder / f"again-{token_hex(4)}.json"
-    said = await asyncio.to_thread(gateway.run, "services.gateway", "bootstrap", "--out", str(again), role="gateway")
-    assert "already" in said
+    file, again = (gateway.folder / f"{name}-{token_hex(4)}.json" for name in ("first", "again"))
+    for out, word in ((file, "wrote"), (again, "already")):
+        command = ("services.gateway", "bootstrap", "--out", str(out))
+        assert word in await asyncio.to_thread(gateway.run, *command, role="gateway")
     assert not again.exists()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    first = json.loads(file.read_text())
+    assert (first["tenant"], first["username"]) == ("default", "admin")
     async with httpx.AsyncClient(base_url=f"{gateway.url}/api/v1") as api:
         login = await api.post("/auth/login", json={"username": first["username"], "password": first["password"]})
         assert login.status_code == 200
@@ -101,10 +103,7 @@ async def test_the_first_admin_is_made_once_and_can_do_both(gateway: Stage) -> N
 
 
 async def test_the_schema_goes_up_and_down_and_up(servers: Stage) -> None:
-    import dataclasses
-
     with database_of(servers.database.server) as database:
-        stage = dataclasses.replace(servers, database=database)
 
         async def tables() -> int:
             connection = await asyncpg.connect(database.dsn)
@@ -115,5 +114,5 @@ async def test_the_schema_goes_up_and_down_and_up(servers: Stage) -> None:
                 await connection.close()
 
         for revision, expected in (("head", 3), ("base", 0), ("head", 3), ("head", 3)):
-            await asyncio.to_thread(stage.run, "services.gateway", "migrate", "--revision", revision)
+            await asyncio.to_thread(migrate, database.settings, revision)
             assert await tables() == expected
