@@ -1,5 +1,6 @@
 """One interface, two stores."""
 
+import asyncio
 import hashlib
 import re
 import tempfile
@@ -13,7 +14,8 @@ from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError, ObjectNotFoundError
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from shared.bus.topology import ARTIFACTS_BUCKET
 from shared.errors import Unavailable, WebGuardError
@@ -45,8 +47,18 @@ class ArtifactStore(Protocol):
             ArtifactMissing: there is none.
         """
 
-    async def presign(self, key: str, file_name: str) -> str | None:
-        """A link that works for 7 days without more credentials; None where the store has no such links."""
+    async def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is no error.
+
+        Raises:
+            Unavailable: the store did not do it.
+        """
+
+    async def presign(self, key: str, file_name: str, seconds: int = PRESIGNED_SECONDS) -> str | None:
+        """A link that works for a while without more credentials; None where the store has no such links.
+
+        The link is made without asking the store: it does not say that the file is there.
+        """
 
     async def close(self) -> None: ...
 
@@ -66,29 +78,33 @@ class S3Store:
         self._settings = settings
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._starting = asyncio.Lock()
 
     async def _s3(self) -> Any:
-        if self._client is None:
-            s = self._settings
-            secret = s.s3_secret_key.get_secret_value() if s.s3_secret_key else None
-            self._client = await self._stack.enter_async_context(
-                get_session().create_client(
-                    "s3",
-                    endpoint_url=s.s3_url,
-                    region_name=s.s3_region,
-                    aws_access_key_id=s.s3_access_key,
-                    aws_secret_access_key=secret,
-                    config=Config(
-                        signature_version="s3v4",
-                        s3={"addressing_style": "path"},
-                        connect_timeout=5,
-                        read_timeout=30,
-                        retries={"max_attempts": 3},
-                        request_checksum_calculation="when_required",
-                        response_checksum_validation="when_required",
-                    ),
-                )
+        async with self._starting:
+            return self._client or await self._start()
+
+    async def _start(self) -> Any:
+        s = self._settings
+        secret = s.s3_secret_key.get_secret_value() if s.s3_secret_key else None
+        self._client = await self._stack.enter_async_context(
+            get_session().create_client(
+                "s3",
+                endpoint_url=s.s3_url,
+                region_name=s.s3_region,
+                aws_access_key_id=s.s3_access_key,
+                aws_secret_access_key=secret,
+                config=Config(
+                    signature_version="s3v4",
+                    s3={"addressing_style": "path"},
+                    connect_timeout=5,
+                    read_timeout=30,
+                    retries={"max_attempts": 3},
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
             )
+        )
         return self._client
 
     async def put(self, key: str, path: Path, content_type: str) -> None:
@@ -105,17 +121,24 @@ class S3Store:
             answer = await s3.get_object(Bucket=self._settings.s3_bucket, Key=key)
         except s3.exceptions.NoSuchKey as error:
             raise ArtifactMissing(f"there is no file {key}") from error
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, OSError) as error:
             raise Unavailable(f"S3 did not give {key}: {type(error).__name__}") from error
         async with answer["Body"] as body:
             async for piece in body.iter_chunks(CHUNK_BYTES):
                 yield piece[0] if isinstance(piece, tuple) else piece
 
-    async def presign(self, key: str, file_name: str) -> str | None:
+    async def delete(self, key: str) -> None:
+        s3 = await self._s3()
+        try:
+            await s3.delete_object(Bucket=self._settings.s3_bucket, Key=key)
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise Unavailable(f"S3 did not delete {key}: {type(error).__name__}") from error
+
+    async def presign(self, key: str, file_name: str, seconds: int = PRESIGNED_SECONDS) -> str | None:
         s3 = await self._s3()
         named = f'inline; filename="{_UNSAFE.sub("-", file_name)}"'
         params = {"Bucket": self._settings.s3_bucket, "Key": key, "ResponseContentDisposition": named}
-        url: str = await s3.generate_presigned_url("get_object", Params=params, ExpiresIn=PRESIGNED_SECONDS)
+        url: str = await s3.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
         return url
 
     async def close(self) -> None:
@@ -145,10 +168,21 @@ class ObjectStore:
                 file.seek(0)
                 while piece := file.read(CHUNK_BYTES):
                     yield piece
-        except (NotFoundError, ObjectNotFoundError) as error:
+        except NotFoundError as error:
             raise ArtifactMissing(f"there is no file {key}") from error
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"the object store did not give {key}: {type(error).__name__}") from error
 
-    async def presign(self, key: str, file_name: str) -> str | None:
+    async def delete(self, key: str) -> None:
+        try:
+            bucket = await self._nc.jetstream().object_store(ARTIFACTS_BUCKET)
+            await bucket.delete(key)
+        except NotFoundError:
+            return
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"the object store did not delete {key}: {type(error).__name__}") from error
+
+    async def presign(self, key: str, file_name: str, seconds: int = PRESIGNED_SECONDS) -> str | None:
         return None
 
     async def close(self) -> None:

@@ -43,6 +43,8 @@ def _read_bucket(bucket: str, kind: str = "KV") -> list[str]:
         f"$JS.API.CONSUMER.CREATE.{stream}.>",
         f"$JS.API.CONSUMER.DELETE.{stream}.>",
         "$JS.FC.>",
+        # nats-py looks for the stream of an object's pieces by their subject.
+        "$JS.API.STREAM.NAMES",
     ]
 
 

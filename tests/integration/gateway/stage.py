@@ -1,17 +1,22 @@
 """A gateway as a process of its own, with the least rights it needs, beside a recorder that fills its tables."""
 
+import asyncio
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from tests.servers import Database, database_of, end, server_folder
+from services.gateway import migrate as gateway_migrate
+from services.recorder import migrate as recorder_migrate
+from shared.bus.connection import connect
+from shared.bus.provision import provision
+from tests.servers import Database, bus_settings, database_of, end, server_folder
 from webguard.local.nats import NatsServer
 from webguard.local.objectstore import ObjectStoreServer
 from webguard.local.postgres import PostgresServer
@@ -30,7 +35,6 @@ class Stage:
     database: Database
     redis: RedisServer
     role_password: str
-    first: Path  # what `bootstrap` wrote
     url: str = ""
 
     def environment(self, service: str, **more: str) -> dict[str, str]:
@@ -83,16 +87,24 @@ def stage(postgres: PostgresServer, redis: RedisServer) -> Iterator[Stage]:
     with server_folder("gateway") as folder, database_of(postgres) as database:
         nats = NatsServer(folder / "nats")
         nats.start()
-        made = Stage(folder, nats, database, redis, secrets.token_urlsafe(16), folder / "first.json")
-        made.run("shared.bus.provision", role="admin")
-        made.run("services.recorder", "migrate")
-        made.run("services.gateway", "migrate")
+        # Roles are the whole server's: a second stage on it must not change their password.
+        made = Stage(folder, nats, database, redis, postgres.password)
+        # In a thread: each of them has an event loop of its own.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, _declare_streams(nats)).result()
+            pool.submit(recorder_migrate.migrate, database.settings).result()
+            pool.submit(gateway_migrate.migrate, database.settings).result()
         for role in ("webguard_recorder", "webguard_gateway"):
             change = f"alter role {role} login password '{made.role_password}'"
             postgres.run("psql", "-qd", database.name, "-c", change)
-        made.run("services.gateway", "bootstrap", "--out", str(made.first), role="gateway")
         yield made
         end(nats)
+
+
+async def _declare_streams(server: NatsServer) -> None:
+    nc = await connect(bus_settings(server), "test")
+    await provision(nc)
+    await nc.close()
 
 
 def s3_environment(server: ObjectStoreServer) -> dict[str, str]:
