@@ -44,16 +44,15 @@ def module(path: Path) -> ModuleType:
 
 
 def compose(env_file: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [BIN / "docker-compose", "--env-file", env_file, "-f", COMPOSE, "config", *arguments]
+    command: list[str | Path] = [BIN / "docker-compose", "--env-file", env_file, "-f", COMPOSE, "config", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compose") / ".env"
-    path.write_text(
-        module(DEPLOY / "compose" / "make_env.py").filled((DEPLOY / "compose" / ".env.example").read_text())
-    )
+    make_env = module(DEPLOY / "compose" / "make_env.py")
+    path.write_text(make_env.filled(make_env.EXAMPLE.read_text()))
     return path
 
 
@@ -159,7 +158,7 @@ def test_services_start_after_streams_and_tables_are_there(parts: dict[str, Any]
 
 
 def test_services_run_without_privileges(parts: dict[str, Any]) -> None:
-    for name, _ in running(parts).items():
+    for name in running(parts):
         assert parts[name]["cap_drop"] == ["ALL"], name
         assert parts[name]["read_only"] is True, name
         assert "no-new-privileges:true" in parts[name]["security_opt"], name
