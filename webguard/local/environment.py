@@ -60,7 +60,7 @@ _KEPT = (
         "https_proxy",
         "no_proxy",
     ),
-    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "WEBGUARD_REPLICAS"),
+    "WEBGUARD_REPLICAS",
 )
 _KEPT_PREFIXES = ("LC_", "OTEL_")
 # And what users set for cases and skills, or for one service.
