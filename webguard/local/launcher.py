@@ -1,59 +1,47 @@
 """The whole platform on one machine: servers, then provisioning and migrations, then every service as a child."""
 
-import fcntl
-import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-import httpx
-
-from shared.errors import WebGuardError
 from webguard.local.backends import LocalServers
+from webguard.local.datadir import AlreadyRunning, DataDir, began
 from webguard.local.environment import (
+    OWNER_ROLE,
     Backends,
-    Process,
     database_environment,
     environment,
     process_names,
     processes,
-    write_private,
 )
-from webguard.local.postgres import OWNER
-from webguard.local.process import Child, StartFailed, accepts, free_port
+from webguard.local.process import StartFailed, free_port, free_ports, is_free
+from webguard.local.supervisor import Supervisor
+
+__all__ = ["DEFAULT_PORT", "AlreadyRunning", "Launcher", "StartFailed"]
 
 DEFAULT_PORT = 8080
-READY_SECONDS = 60.0
-FIRST_BACKOFF, MOST_BACKOFF, STEADY_SECONDS = 0.2, 10.0, 30.0
 CREDENTIALS = "credentials.json"
 RUNTIME = "runtime.json"
-
-
-class AlreadyRunning(WebGuardError):
-    """Another launcher uses this data folder."""
-
-
-@dataclass
-class Supervised:
-    """A service process and how it has fared."""
-
-    process: Process
-    child: Child
-    started: float
-    backoff: float = FIRST_BACKOFF
-    restart_at: float | None = None
+_STEP_SECONDS = 120
 
 
 class Launcher:
-    """Starts a platform in a data folder, keeps it running, and stops it in order."""
+    """Starts a platform in a data folder, keeps it running, and stops it in order.
+
+    Call `start` in the main thread: children end with the thread that started them.
+
+    Args:
+        port: the gateway's; None: 8080, else the next free one; 0: any free one.
+        scale: service → how many processes, see `parse_scale`.
+        executor_env: variables for executors alone: secrets of the tested systems, …
+        s3: False: artifacts go to the JetStream Object Store.
+        say: is told in a line what a person may want to know.
+    """
 
     def __init__(
         self,
@@ -65,22 +53,23 @@ class Launcher:
         s3: bool = True,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.folder = folder.absolute()
+        self._data = DataDir(folder)
         self._asked_port = port
         self._scale = dict(scale or {})
         self._executor_env = dict(executor_env or {})
-        self._say = say
+        self._listener = say
         self._s3 = s3
-        self._lock: IO[str] | None = None
         self._servers: LocalServers | None = None
-        self._services: list[Supervised] = []
-        self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._supervisor: Supervisor | None = None
         self.url = ""
 
     @property
+    def folder(self) -> Path:
+        return self._data.path
+
+    @property
     def credentials_file(self) -> Path:
-        return self.folder / CREDENTIALS
+        return self._data / CREDENTIALS
 
     def start(self) -> None:
         """Start everything; returns when every service is healthy.
@@ -89,9 +78,7 @@ class Launcher:
             AlreadyRunning: another launcher has this folder.
             StartFailed: something did not start; the text says what and why. What had started is stopped.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "logs").mkdir(exist_ok=True)
-        self._take_lock()
+        self._data.hold()
         try:
             self._start()
         except BaseException:
@@ -100,148 +87,118 @@ class Launcher:
 
     def stop(self) -> None:
         """Services first, in reverse order, then the servers."""
-        self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.join()
-        # All are told at once and waited for one by one: they end side by side.
-        for supervised in reversed(self._services):
-            supervised.child.send(signal.SIGTERM)
-        for supervised in reversed(self._services):
-            supervised.child.stop()
-        self._services.clear()
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self._supervisor = None
         if self._servers is not None:
             self._servers.stop()
             self._servers = None
-        with suppress(FileNotFoundError):
-            (self.folder / RUNTIME).unlink()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._data.release()
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError), (self._data.logs / "launcher.log").open("a") as log:
+            log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
+        self._listener(line)
 
     def _start(self) -> None:
         outer = dict(os.environ)
-        self._servers = LocalServers(self.folder, outer, s3=self._s3)
-        backends = self._servers.start(self._say)
         port = self._gateway_port()
+        self._servers = servers = LocalServers(self._data, outer, s3=self._s3)
+        backends = servers.start(self._say)
         self.url = f"http://127.0.0.1:{port}"
         self._prepare(backends, outer)
         names = process_names(self._scale)
-        ports = {name: port if name == "gateway" else free_port() for name in names}
-        self._say("starting services")
-        for process in processes(self._scale, ports, backends, outer, self._executor_env):
-            self._services.append(Supervised(process, self._spawn(process), time.monotonic()))
-        for supervised in self._services:
-            supervised.child.wait_until(lambda port=supervised.process.port: _ready(port), READY_SECONDS)  # type: ignore[misc]
-        self._write_runtime()
-        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        self._watcher.start()
+        ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"gateway": port}
+        self._say(f"starting {len(names)} services")
+        self._supervisor = Supervisor(self._data.logs, self._say, lambda: servers.tend(self._say), self._write_runtime)
+        self._supervisor.start(processes(self._scale, ports, backends, outer, self._executor_env))
 
     def _prepare(self, backends: Backends, outer: Mapping[str, str]) -> None:
         """Streams, schema, first account: all of it may be done any number of times."""
-        self._say("provisioning")
+        self._say("preparing streams and tables")
         admin = environment("admin", "provision", 0, backends, outer)
-        owner = environment("migrate", "migrate", 0, backends, outer) | database_environment(OWNER, backends)
+        owner = environment("migrate", "migrate", 0, backends, outer) | database_environment(
+            OWNER_ROLE, backends, outer
+        )
         gateway = environment("gateway", "bootstrap", 0, backends, outer)
-        out = self.folder / "bootstrap.json"
-        first = [_run(admin, "shared.bus.provision"), _run(owner, "services.recorder", "migrate")]
-        for process in first:
-            _must(process)
-        _must(_run(owner, "services.gateway", "migrate"))
-        _must(_run(gateway, "services.gateway", "bootstrap", "--out", str(out)))
-        made = json.loads(out.read_text()) if out.exists() else {}
+        out = self._data / "bootstrap.json"
+        _together((admin, "shared.bus.provision"), (owner, "services.recorder", "migrate"))
+        # The gateway's grants name what the recorder's migrations made.
+        _together((owner, "services.gateway", "migrate"))
+        _together((gateway, "services.gateway", "bootstrap", "--out", str(out)))
+        made = self._data.read(out.name)
+        kept = self._data.read(CREDENTIALS)
+        self._data.write(CREDENTIALS, {**kept, **made, "url": self.url})
         out.unlink(missing_ok=True)
-        kept = json.loads(self.credentials_file.read_text()) if self.credentials_file.exists() else {}
-        write_private(self.credentials_file, {**kept, **made, "url": self.url})
-
-    def _spawn(self, process: Process) -> Child:
-        command = [sys.executable, "-m", f"services.{process.service}", *process.arguments]
-        log = self.folder / "logs" / f"{process.name}.log"
-        return Child(process.name, command, log, env=process.env, cwd=_root())
-
-    def _watch(self) -> None:
-        """Restart a service that ended, at once the first time, later and later if it keeps ending."""
-        while not self._stopping.wait(0.1):
-            changed = False
-            for supervised in self._services:
-                changed |= self._tend(supervised, time.monotonic())
-            if changed:
-                self._write_runtime()
-
-    def _tend(self, supervised: Supervised, now: float) -> bool:
-        code = supervised.child.exit_code
-        if code is None:
-            return False
-        if supervised.restart_at is None:
-            if now - supervised.started > STEADY_SECONDS:
-                supervised.backoff = FIRST_BACKOFF
-            supervised.restart_at = now + supervised.backoff
-            self._say(f"{supervised.process.name} ended with {code}, starting it again in {supervised.backoff:g} s")
-            supervised.backoff = min(supervised.backoff * 2, MOST_BACKOFF)
-        if now < supervised.restart_at or self._stopping.is_set():
-            return False
-        supervised.child = self._spawn(supervised.process)
-        supervised.started, supervised.restart_at = now, None
-        return True
+        if "api_key" not in {**kept, **made}:
+            self._say(f"{self.credentials_file} has no API key: the account was made before, use its own")
 
     def _write_runtime(self) -> None:
         """Who runs where, for people and tests."""
         servers = self._servers.named if self._servers else {}
-        runtime = {
+        services = self._supervisor.running if self._supervisor else []
+        runtime: dict[str, Any] = {
             "launcher": os.getpid(),
             "url": self.url,
-            "services": {s.process.name: {"pid": s.child.pid, "port": s.process.port} for s in self._services},
-            "servers": {name: {"pid": server.child.pid} for name, server in servers.items() if server.child},
+            "services": {
+                s.process.name: _entry(s.child.pid, s.process.port) | {"starts": s.starts, "log": str(s.log_file)}
+                for s in services
+            },
+            "servers": {name: _entry(s.child.pid, s.port) for name, s in servers.items() if s.child},
             "nats_url": self._servers.nats.url if self._servers and self._servers.nats else None,
+            "nats_monitor_url": self._servers.nats.monitor_url if self._servers and self._servers.nats else None,
             "database_url": self._servers.postgres.url if self._servers and self._servers.postgres else None,
         }
-        part = self.folder / f"{RUNTIME}.part"
-        part.write_text(json.dumps(runtime, indent=2) + "\n")
-        part.replace(self.folder / RUNTIME)
-
-    def _take_lock(self) -> None:
-        lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise AlreadyRunning(
-                f"another `webguard up` uses {self.folder}; stop it, or choose another --data-dir"
-            ) from error
-        self._lock = lock
+        self._data.write(RUNTIME, runtime)
 
     def _gateway_port(self) -> int:
-        if self._asked_port is not None:
-            if self._asked_port and accepts(self._asked_port):
+        if self._asked_port:
+            if not is_free(self._asked_port):
                 raise StartFailed(f"port {self._asked_port} is in use; choose another --port, or 0 for a free one")
-            return self._asked_port or free_port()
-        return DEFAULT_PORT if not accepts(DEFAULT_PORT) else free_port()
+            return self._asked_port
+        if self._asked_port == 0:
+            return free_port()
+        return next((port for port in range(DEFAULT_PORT, DEFAULT_PORT + 100) if is_free(port)), None) or free_port()
 
 
-def _ready(port: int) -> bool:
+def _entry(pid: int, port: int) -> dict[str, Any]:
+    return {"pid": pid, "began": began(pid), "port": port}
+
+
+def _together(*steps: tuple[Mapping[str, str], *tuple[str, ...]]) -> None:
+    """Run modules side by side until all have ended.
+
+    Raises:
+        StartFailed: one failed; the text is what it said.
+    """
+    running = [_run(env, *module) for env, *module in steps]
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).is_success
-    except httpx.TransportError:
-        return False
+        for process in running:
+            _must(process)
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
 
 def _run(env: Mapping[str, str], *module: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", *module],
+        [sys.executable, "-P", "-m", *module],
         env=dict(env),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=_root(),
         text=True,
     )
 
 
 def _must(process: "subprocess.Popen[str]") -> None:
-    output, _ = process.communicate(timeout=120)
+    arguments: Sequence[str] = process.args  # type: ignore[assignment]
+    what = f"python {' '.join(arguments[2:5])}"
+    try:
+        output, _ = process.communicate(timeout=_STEP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise StartFailed(f"{what} took longer than {_STEP_SECONDS} s") from None
     if process.returncode != 0:
-        arguments: Sequence[str] = process.args  # type: ignore[assignment]
-        raise StartFailed(f"{' '.join(arguments[1:4])} failed:\n{output.strip()[-2000:]}")
-
-
-def _root() -> Path:
-    """Where `python -m services.…` is found when WebGuard runs from a checkout."""
-    return Path(__file__).resolve().parents[2]
+        raise StartFailed(f"{what} failed:\n{output.strip()[-2000:]}")

@@ -1,31 +1,50 @@
 """nats-server out of its wheel: JetStream with every write on disk, a user a service."""
 
+import json
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import httpx
-
 from shared.bus.access import Access, users
-from webguard.local.process import Child, StartFailed, free_port, keep_secret
+from webguard.local.files import keep_secret, write_private
+from webguard.local.probe import http_status
+from webguard.local.process import Child, StartFailed, free_port
 
 
 class NatsServer:
-    """A nats-server with its data in a folder; a second start finds it."""
+    """A nats-server with its data in a folder; a second start finds it.
 
-    def __init__(self, folder: Path, port: int | None = None, sync_interval: str = "always") -> None:
-        self.folder = folder
+    Args:
+        allowed: its users; those of the platform where none are given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        sync_interval: str = "always",
+        allowed: Mapping[str, Access] | None = None,
+    ) -> None:
+        self.folder = folder.absolute()
         self.port = port or free_port()
         self._monitor = free_port()
         self._sync_interval = sync_interval
+        self._allowed = users() if allowed is None else allowed
         self.child: Child | None = None
         self.passwords: dict[str, str] = {}
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """What the server says of itself: /varz, /jsz, /healthz."""
+        return f"http://127.0.0.1:{self._monitor}"
 
     def start(self) -> None:
         """Start it and wait until JetStream answers.
@@ -39,34 +58,42 @@ class NatsServer:
     def launch(self) -> None:
         """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        allowed = users()
-        self.passwords = {
-            name: keep_secret(self.folder / f"{name}.password", lambda: secrets.token_urlsafe(24)) for name in allowed
-        }
-        config = self.folder / "nats.conf"
-        config.touch(mode=0o600)
-        config.write_text(
-            render_config(
-                allowed,
-                self.passwords,
-                port=self.port,
-                monitor=self._monitor,
-                store=self.folder / "jetstream",
-                sync_interval=self._sync_interval,
-            )
-        )
-        self.child = Child("nats-server", [program(), "-c", config], self.folder / "nats.log")
+        self._configure()
+        self.child = Child("nats-server", [program(), "-c", self._config_file], self.folder / "nats.log")
 
     def wait(self) -> None:
         """Wait until it answers."""
         if self.child is not None:
             self.child.wait_until(self.healthy)
 
+    def reload(self, allowed: Mapping[str, Access]) -> None:
+        """Take other users without a restart: who is gone is disconnected, the others notice nothing."""
+        self._allowed = allowed
+        self._configure()
+        if self.child is not None:
+            self.child.send(signal.SIGHUP)
+
+    @property
+    def _config_file(self) -> Path:
+        return self.folder / "nats.conf"
+
+    def _configure(self) -> None:
+        self.passwords = {
+            name: keep_secret(self.folder / f"{name}.password", partial(secrets.token_urlsafe, 24))
+            for name in self._allowed
+        }
+        config = render_config(
+            self._allowed,
+            self.passwords,
+            port=self.port,
+            monitor=self._monitor,
+            store=self.folder / "jetstream",
+            sync_interval=self._sync_interval,
+        )
+        write_private(self._config_file, config)
+
     def healthy(self) -> bool:
-        try:
-            return httpx.get(f"http://127.0.0.1:{self._monitor}/healthz?js-enabled-only=true", timeout=1).is_success
-        except httpx.TransportError:
-            return False
+        return http_status(self._monitor, "/healthz?js-enabled-only=true") == 200
 
     def stop(self) -> None:
         if self.child is not None:
@@ -107,6 +134,6 @@ def render_config(
         )
     return (
         f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nserver_name: webguard\nmax_payload: 1MB\n"
-        f'jetstream {{ store_dir: "{store}", sync_interval: {sync_interval} }}\n'
+        f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {sync_interval} }}\n"
         "authorization {\n  users: [\n" + ",\n".join(blocks) + "\n  ]\n}\n"
     )

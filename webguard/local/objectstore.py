@@ -7,12 +7,18 @@ import shutil
 import sys
 from pathlib import Path
 
-import httpx
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
-from webguard.local.process import Child, StartFailed, free_port, keep_secret
+from webguard.local.files import keep_secret, write_private
+from webguard.local.probe import http_status
+from webguard.local.process import Child, StartFailed, free_ports
 
 BUCKET = "wg-artifacts"
 ACCESS_KEY = "webguard"
+REGION = "us-east-1"
+GRPC = 10_000  # each of its servers also listens on its port + 10000
 
 
 class ObjectStoreServer:
@@ -20,7 +26,7 @@ class ObjectStoreServer:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.absolute()
-        self.port = port or _port_with_grpc()
+        self.port = port or free_ports(1, GRPC)[0]
         self.child: Child | None = None
 
     @property
@@ -28,8 +34,16 @@ class ObjectStoreServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def bucket(self) -> str:
+        return BUCKET
+
+    @property
+    def access_key(self) -> str:
+        return ACCESS_KEY
+
+    @property
     def secret_key(self) -> str:
-        return keep_secret(self.folder / "s3.secret", lambda: secrets.token_urlsafe(30))
+        return self._kept("s3")
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -45,19 +59,28 @@ class ObjectStoreServer:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         keys = self.folder / "s3.json"
-        keys.touch(mode=0o600)
         credentials = [{"accessKey": ACCESS_KEY, "secretKey": self.secret_key}]
         identity = {
             "name": "webguard",
             "credentials": credentials,
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        keys.write_text(json.dumps({"identities": [identity]}))
+        write_private(keys, json.dumps({"identities": [identity]}))
+        # Its volume server would read and write for anybody who guesses a file's number.
+        signing = "".join(f'[{part}]\nkey = "{self._kept(part)}"\n' for part in ("jwt.signing", "jwt.signing.read"))
+        write_private(data / "security.toml", signing)
+        master, volume, filer, admin = free_ports(4, GRPC)
         command = [
             *(program(), f"-logdir={data}", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *(f"-s3.port={self.port}", f"-master.port={_port_with_grpc()}", f"-volume.port={_port_with_grpc()}"),
-            *(f"-filer.port={_port_with_grpc()}", f"-s3.config={keys}", f"-bucket={BUCKET}"),
-            *("-master.telemetry=false", "-disableHttp", "-webdav=false", "-admin.ui=false"),
+            *(f"-s3.port={self.port}", f"-master.port={master}", f"-volume.port={volume}"),
+            *(f"-filer.port={filer}", f"-s3.config={keys}", f"-bucket={BUCKET}"),
+            *(
+                "-master.telemetry=false",
+                "-disableHttp",
+                "-webdav=false",
+                "-admin.ui=false",
+                f"-admin.port={admin}",
+            ),
             *("-s3.port.iceberg=0", "-s3.port.lance=0"),
             *(f"-s3.localSocket={data}/s3.sock", f"-filer.localSocket={data}/f.sock"),
         ]
@@ -70,27 +93,26 @@ class ObjectStoreServer:
             self.child.wait_until(self.healthy, 60)
 
     def healthy(self) -> bool:
-        try:
-            # Unsigned: 403 says that S3 and its keys are there.
-            return httpx.get(f"{self.url}/{BUCKET}", timeout=2).status_code in (200, 403)
-        except httpx.TransportError:
-            return False
+        """Whether it knows our keys and the bucket is there: it answers a while before that."""
+        request = AWSRequest("HEAD", f"{self.url}/{BUCKET}")
+        S3SigV4Auth(Credentials(ACCESS_KEY, self.secret_key), "s3", REGION).add_auth(request)
+        headers = {str(name): str(value) for name, value in request.headers.items()}
+        return http_status(self.port, f"/{BUCKET}", method="HEAD", headers=headers) == 200
+
+    def _kept(self, name: str) -> str:
+        return keep_secret(self.folder / f"{name}.secret", lambda: secrets.token_urlsafe(30))
 
     def stop(self) -> None:
         if self.child is not None:
             self.child.stop()
 
 
-def _port_with_grpc() -> int:
-    """SeaweedFS also listens on each port + 10000, which must be a port too."""
-    for _ in range(200):
-        port = free_port()
-        if port + 10_000 <= 65_535:
-            return port
-        port -= 20_000
-        if port > 1024:
-            return port
-    raise StartFailed("no free port for SeaweedFS")
+def installed() -> bool:
+    try:
+        program()
+    except StartFailed:
+        return False
+    return True
 
 
 def program() -> str:

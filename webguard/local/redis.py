@@ -1,19 +1,21 @@
 """Redis: the `redis-server` on the PATH, else the wheel's."""
 
+import json
 import secrets
 import shutil
 import socket
 from importlib.util import find_spec
 from pathlib import Path
 
-from webguard.local.process import Child, StartFailed, free_port, keep_secret
+from webguard.local.files import keep_secret, write_private
+from webguard.local.process import Child, StartFailed, free_port
 
 
 class RedisServer:
     """A Redis with a password, on loopback, its appends on disk each second."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
         self.port = port or free_port()
         self.child: Child | None = None
 
@@ -39,12 +41,12 @@ class RedisServer:
         """Start it, without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "redis.conf"
-        config.touch(mode=0o600)
-        config.write_text(
-            f'bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir "{self.folder.absolute()}"\n'
-            'appendonly yes\nappendfsync everysec\nsave ""\ndaemonize no\n'
+        write_private(
+            config,
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir {json.dumps(str(self.folder))}\n"
+            'appendonly yes\nappendfsync everysec\nsave ""\ndaemonize no\n',
         )
-        self.child = Child("Redis", [program(), config.absolute()], self.folder / "redis.log")
+        self.child = Child("Redis", [program(), config], self.folder / "redis.log")
 
     def wait(self) -> None:
         """Wait until it answers."""
@@ -55,7 +57,9 @@ class RedisServer:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-                return b"+OK" in connection.recv(64)
+                with connection.makefile("rb") as answers:
+                    # While it reads its file it says -LOADING.
+                    return [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         except OSError:
             return False
 
