@@ -22,4 +22,12 @@ class LostRace(WebGuardError):
 
 
 class PublishFailed(WebGuardError):
-    """The server refused a publish, or nobody can say whether it was stored: re-read before trying again."""
+    """The server refused a publish, or nobody can say whether it was stored: re-read before trying again.
+
+    Attributes:
+        code: the server's reason, where it gave one; then nothing was stored.
+    """
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code

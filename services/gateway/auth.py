@@ -1,96 +1,109 @@
-"""Who calls: passwords, access tokens, API keys. Pure but for the clock that is an argument."""
+"""Who is asking: tokens and API keys, read and made. Pure but for the random bytes of a new key."""
 
 import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 import jwt
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
+
+# The first may all that those after it may.
+Role = Literal["admin", "operator", "editor", "viewer"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 ISSUER = "webguard"
+AUDIENCE = "webguard-api"
+# Pinned: a token never chooses how it is checked.
 ALGORITHM = "HS256"
-KEY_PREFIX = "wg"
+KEY_PREFIX = "wg_"
+
+
+class BadCredentials(Exception):
+    """The text is fit for whoever sent them: it does not say which part was nearly right."""
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who calls, for which tenant, as what."""
+class Principal:
+    """Who is asking, as a token or a key proved."""
 
-    name: str
     tenant: str
-    role: str
+    name: str
+    role: Role
+    via: Literal["token", "api key"]
+
+    def may(self, role: Role) -> bool:
+        return ROLES.index(self.role) <= ROLES.index(role)
 
 
-class NotAuthenticated(Exception):
-    """The text may be shown: it says nothing of accounts."""
-
-
-def hash_password(password: str) -> str:
-    return PasswordHasher().hash(password)
-
-
-def password_matches(hashed: str, password: str) -> bool:
-    try:
-        return PasswordHasher().verify(hashed, password)
-    except (Argon2Error, InvalidHashError):
-        return False
-
-
-def make_token(caller: Caller, secret: str, now: datetime, minutes: float) -> str:
+def issue_token(principal: Principal, secret: str, now: datetime, lifetime: timedelta) -> str:
     claims = {
         "iss": ISSUER,
-        "aud": ISSUER,
-        "sub": caller.name,
-        "tenant": caller.tenant,
-        "role": caller.role,
+        "aud": AUDIENCE,
         "iat": now,
-        "exp": now + timedelta(minutes=minutes),
+        "exp": now + lifetime,
+        "sub": principal.name,
+        "tenant": principal.tenant,
+        "role": principal.role,
     }
-    return jwt.encode(claims, secret, ALGORITHM)
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
 
 
-def read_token(token: str, secret: str) -> Caller:
-    """
+def read_token(token: str, secret: str, now: datetime) -> Principal:
+    """Who a token was given to. It is good until it ends, even where the user is disabled meanwhile.
+
     Raises:
-        NotAuthenticated: not ours, changed, of another algorithm, or too old.
+        BadCredentials: it is not ours, or has ended.
     """
+    required = ["iss", "aud", "exp", "sub", "tenant", "role"]
     try:
-        claims: dict[str, Any] = jwt.decode(
+        claims = jwt.decode(
             token,
             secret,
             algorithms=[ALGORITHM],
-            audience=ISSUER,
             issuer=ISSUER,
-            options={"require": ["exp", "iat", "iss", "aud", "sub", "tenant", "role"]},
+            audience=AUDIENCE,
+            # The clock is ours: `now` is an argument.
+            options={"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
-    except jwt.ExpiredSignatureError as error:
-        raise NotAuthenticated("the access token has expired; log in again") from error
-    except jwt.InvalidTokenError as error:
-        raise NotAuthenticated("the access token is not valid; log in again") from error
-    return Caller(str(claims["sub"]), str(claims["tenant"]), str(claims["role"]))
+        ends = datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+        raise BadCredentials("the token is not valid") from error
+    if ends <= now:
+        raise BadCredentials("the token has ended; log in again")
+    if not isinstance(claims["tenant"], str) or claims["role"] not in ROLES:
+        raise BadCredentials("the token is not valid")
+    return Principal(claims["tenant"], str(claims["sub"]), claims["role"], "token")
 
 
-def make_api_key() -> tuple[str, str, str]:
-    """(the key to give away once, its public id, the hash to keep)."""
-    identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    key = f"{KEY_PREFIX}_{identity}_{secret}"
-    return key, identity, hash_api_key(key)
+@dataclass(frozen=True)
+class NewKey:
+    """A key that was just made: the only moment at which its text is known."""
+
+    id: str
+    text: str
+    digest: str
 
 
-def hash_api_key(key: str) -> str:
-    # The key has 256 bits of its own: a slow hash would add nothing.
+def make_key() -> NewKey:
+    identity = secrets.token_hex(8)
+    text = f"{KEY_PREFIX}{identity}_{secrets.token_urlsafe(32)}"
+    return NewKey(identity, text, digest_of(text))
+
+
+def key_id(text: str) -> str | None:
+    """Which key a text claims to be; None: it does not look like one."""
+    parts = text.split("_", 2)
+    if len(parts) != 3 or parts[0] != "wg" or len(parts[1]) != 16 or not parts[1].isalnum() or not text.isascii():
+        return None
+    return parts[1]
+
+
+def digest_of(key: str) -> str:
+    # A key has enough entropy of its own that a fast digest will do.
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def api_key_id(key: str) -> str | None:
-    """The public part of something that looks like a key of ours."""
-    parts = key.split("_", 2)
-    return parts[1] if len(parts) == 3 and parts[0] == KEY_PREFIX and parts[1] else None
-
-
-def api_key_matches(key: str, kept_hash: str) -> bool:
-    return hmac.compare_digest(hash_api_key(key), kept_hash)
+def same(digest: str, other: str) -> bool:
+    """In a time that does not depend on where they differ."""
+    return secrets.compare_digest(digest, other)

@@ -1,15 +1,13 @@
-"""PostgreSQL as the gateway sees it: reads of the `api_*` views under a tenant, and its own accounts."""
+"""PostgreSQL as the gateway sees it: views of the projection, one tenant at a time, and its own accounts."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
+import msgspec
 
-from services.gateway.auth import Caller, api_key_id, api_key_matches, hash_password, make_api_key, password_matches
 from shared.errors import Unavailable
 from shared.settings import DatabaseSettings
 from shared.sql import load_queries
@@ -17,17 +15,12 @@ from shared.sql import load_queries
 Row = Mapping[str, Any]
 
 
-async def _json_columns(connection: Any) -> None:
-    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-
-
 class Database:
-    """One pool. Every read of the projection names its tenant; row-level security does the rest."""
+    """Runs the queries of `queries.sql` by name. One connection pool a process."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", queries: Mapping[str, str]) -> None:
         self._pool = pool
-        self._sql = load_queries(Path(__file__).parent / "queries.sql")
-        self._nobody = hash_password(uuid4().hex)  # the hash of nothing anybody has
+        self._sql = queries
 
     @classmethod
     async def connect(cls, settings: DatabaseSettings) -> "Database":
@@ -44,72 +37,88 @@ class Database:
                 min_size=1,
                 max_size=10,
                 command_timeout=15,
-                init=_json_columns,
+                init=_read_json,
                 server_settings={"application_name": "webguard-gateway"},
             )
         except (OSError, asyncpg.PostgresError) as error:
             raise Unavailable(f"PostgreSQL at {settings.database_url}: {error}") from error
-        return cls(pool)
+        return cls(pool, load_queries(Path(__file__).parent / "queries.sql"))
 
     async def close(self) -> None:
         await self._pool.close()
 
     async def ping(self) -> None:
-        await self._pool.fetchval("select 1")
+        await self._pool.fetchval("select 1", timeout=2)
 
-    async def rows(self, tenant: str, query: str, *arguments: Any) -> list[Row]:
-        """All rows of a named query, as far as they are the tenant's."""
+    async def bypasses_rows(self) -> bool:
+        """Whether row-level security does not hold for the role that we are."""
+        return bool(
+            await self._pool.fetchval("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
+        )
+
+    async def tenant_rows(self, tenant: str, query: str, *arguments: Any) -> list[Row]:
+        """Rows of one tenant; the query's first parameter is the tenant.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
         async with self._connection() as connection, connection.transaction(readonly=True):
             await connection.execute("select set_config('webguard.tenant', $1, true)", tenant)
-            return list(await connection.fetch(self._sql[query], *arguments))
+            rows: list[Row] = await connection.fetch(self._sql[query], tenant, *arguments)
+            return rows
 
-    async def row(self, tenant: str, query: str, *arguments: Any) -> Row | None:
-        found = await self.rows(tenant, query, *arguments)
-        return found[0] if found else None
+    async def tenant_row(self, tenant: str, query: str, *arguments: Any) -> Row | None:
+        rows = await self.tenant_rows(tenant, query, *arguments)
+        return rows[0] if rows else None
 
-    async def log_in(self, tenant: str, name: str, password: str) -> Caller | None:
-        """Who has this password; takes as long for a name that nobody has."""
-        async with self._connection() as connection:
-            user = await connection.fetchrow(self._sql["user"], name, tenant)
-        if user is None:
-            password_matches(self._nobody, password)
-            return None
-        if not password_matches(user["password_hash"], password):
-            return None
-        return Caller(user["name"], user["tenant"], user["role"])
+    async def rows(self, query: str, *arguments: Any) -> list[Row]:
+        """Rows that belong to no tenant, or are looked for to learn whose they are.
 
-    async def caller_of_key(self, key: str) -> Caller | None:
-        identity = api_key_id(key)
-        if identity is None:
-            return None
-        async with self._connection() as connection:
-            found = await connection.fetchrow(self._sql["api_key"], identity)
-        if found is None or not api_key_matches(key, found["key_hash"]):
-            return None
-        return Caller(found["name"], found["tenant"], found["role"])
-
-    async def bootstrap(self, tenant: str, username: str, password: str) -> str | None:
-        """Make the first tenant, its admin and an API key, once.
-
-        Returns:
-            The API key; None where there is an admin already.
+        Raises:
+            Unavailable: the database does not answer.
         """
+        async with self._connection() as connection:
+            rows: list[Row] = await connection.fetch(self._sql[query], *arguments)
+            return rows
+
+    async def row(self, query: str, *arguments: Any) -> Row | None:
+        rows = await self.rows(query, *arguments)
+        return rows[0] if rows else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Several queries, all or none."""
         async with self._connection() as connection, connection.transaction():
-            await connection.execute("lock table accounts.users in exclusive mode")
-            if await connection.fetchval(self._sql["has_admin"]):
-                return None
-            tenant_id = await connection.fetchval(self._sql["add_tenant"], uuid4(), tenant)
-            await connection.execute(
-                self._sql["add_user"], uuid4(), tenant_id, username, hash_password(password), "admin"
-            )
-            key, identity, hashed = make_api_key()
-            await connection.execute(self._sql["add_api_key"], identity, tenant_id, "local", hashed, "admin")
-            return key
+            yield Transaction(connection, self._sql)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         try:
-            async with self._pool.acquire(timeout=10) as connection:
+            async with self._pool.acquire(timeout=5) as connection:
                 yield connection
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error
+        except (asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError) as error:
+            raise Unavailable(f"PostgreSQL: {error}") from error
+
+
+class Transaction:
+    """Queries of one transaction."""
+
+    def __init__(self, connection: Any, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._sql = queries
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        return await self._connection.fetchval(self._sql[query], *arguments)
+
+
+async def _read_json(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        # The binary form begins with a version byte.
+        encoder=lambda value: b"\x01" + msgspec.json.encode(value),
+        decoder=lambda data: msgspec.json.decode(data[1:]),
+    )

@@ -1,178 +1,162 @@
-"""Suites as they are defined: KV `suites` is the truth, every save a new revision, every revision an event."""
+"""Definitions as people send them: read, checked, completed, compared. Pure; slow for large suites, so call it in
+a thread."""
 
-import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import Any
+from io import StringIO
+from typing import Any, cast
 
-from nats.aio.client import Client
-from pydantic import ValidationError
+import msgspec
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
-from services.gateway.database import Database, Row
-from services.gateway.problems import FieldError, ProblemError
-from shared.bus import envelope, lookup
-from shared.bus.publish import BatchPublisher, Publisher, Record
-from shared.bus.topology import SUITES_BUCKET
-from shared.errors import LostRace
-from shared.events import SuiteDeleted, SuiteSaved, decode, encode
-from shared.events.ids import suite_id
+from services.gateway.problems import FieldError, Refusal, faults_of, refuse_faults
+from shared.events import Kind
 from shared.suites import SkillInfo, SuiteDefinition, check
 from shared.suites.params import check_params
 
-log = logging.getLogger(__name__)
-
-_STREAM = f"KV_{SUITES_BUCKET}"
-SAVE_TRIES = 5
+DEFAULT_TIMEOUT_SECONDS = 300.0
+# A few aliases of aliases make more than a machine can hold.
+MAX_NODES = 200_000
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What saving came to."""
+class Skill:
+    """What the registry knows of a skill."""
 
-    event: SuiteSaved
-    created: bool
-    changed: bool
+    name: str
+    kind: Kind
+    timeout_seconds: float
+    params_schema: Mapping[str, Any]
 
 
-class Definitions:
-    """Reads and writes suites."""
+class Change(BaseModel):
+    """One difference between two revisions; a side that has nothing there is null."""
 
-    def __init__(self, nc: Client, publisher: Publisher, events: BatchPublisher, database: Database) -> None:
-        self._nc = nc
-        self._publisher = publisher
-        self._events = events
-        self._database = database
+    field: str
+    before: Any = None
+    after: Any = None
 
-    async def get(self, tenant: str, name: str) -> SuiteSaved:
-        """
-        Raises:
-            ProblemError: 404, there is no such suite.
-        """
-        saved = await lookup.saved_suite(self._nc, tenant, name)
-        if saved is None:
-            raise ProblemError(404, f"there is no suite {name!r}")
-        return saved
 
-    async def validate(self, tenant: str, body: Any) -> SuiteDefinition:
-        """The definition with what follows from the skills filled in (kind, time-out).
+_NO_STRING_IN_1_1 = re.compile(r"(?i:y|n|yes|no|on|off|[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 
-        Raises:
-            ProblemError: 422 with every fault and its field.
-        """
+
+class _Constructor(SafeConstructor):
+    """YAML 1.2 with times as the strings that they would be in JSON."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+class _Representer(SafeRepresenter):
+    """Quotes what readers of YAML 1.1 would take for something else than a string."""
+
+    def represent_text(self, text: str) -> ScalarNode:
+        style = "'" if _NO_STRING_IN_1_1.fullmatch(text) else None
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        return node
+
+
+_Representer.add_representer(str, _Representer.represent_text)
+
+
+def parse(body: bytes, is_yaml: bool) -> Any:
+    """The document in a body.
+
+    Raises:
+        Refusal: it is not JSON or not YAML; the text says where.
+    """
+    if not is_yaml:
         try:
-            suite = SuiteDefinition.model_validate(body)
-        except ValidationError as error:
-            faults = [_fault(e) for e in error.errors()]
-            raise ProblemError(422, "the suite is not valid; see errors", faults) from error
-        rows = await self._database.rows(tenant, "skills", None)
-        faults = [FieldError(field=f.field, message=f.message) for f in check(suite, skill_infos(rows))]
-        if faults:
-            raise ProblemError(422, f"suite {suite.suite!r} is not valid; see errors", faults)
-        by_name = {row["name"]: row for row in rows}
-        cases = [
-            case.model_copy(
-                update={
-                    "kind": by_name[case.skill]["category"],
-                    "timeout_seconds": case.timeout_seconds or by_name[case.skill]["timeout_seconds"],
-                }
-            )
-            for case in suite.cases
-        ]
-        return suite.model_copy(update={"cases": cases})
-
-    async def save(self, tenant: str, suite: SuiteDefinition, by: str, now: datetime, *, dry_run: bool) -> Saved:
-        """Save a validated definition; the same definition again changes nothing.
-
-        Raises:
-            ProblemError: 409, others keep saving the same suite.
-        """
-        key = f"$KV.{SUITES_BUCKET}.{tenant}.{suite.suite}"
-        document = suite.document()
-        for _ in range(SAVE_TRIES):
-            stored = await lookup.last(self._nc, _STREAM, key)
-            deleted = stored is not None and bool(stored.headers.get("KV-Operation"))
-            before = decode(stored.data, SuiteSaved) if stored is not None and stored.data and not deleted else None
-            if before is not None and before.definition == document:
-                return Saved(before, created=False, changed=False)
-            # After a deletion the numbers go on, so that no revision ever names two definitions.
-            last = before.revision if before else int(stored.headers.get("wg-revision", "0")) if stored else 0
-            event = SuiteSaved(
-                tenant=tenant,
-                suite=suite.suite,
-                suite_id=suite_id(tenant, suite.suite),
-                revision=last + 1,
-                definition=document,
-                created_at=before.created_at if before else now,
-                saved_at=now,
-                saved_by=by,
-            )
-            if dry_run:
-                return Saved(event, created=before is None, changed=True)
-            expected = {envelope.EXPECTED_LAST_SUBJECT_SEQUENCE: str(stored.sequence if stored else 0)}
-            try:
-                await self._publisher.publish(Record(key, encode(event), expected))
-            except LostRace:
-                continue
-            await self._events.publish(event)
-            return Saved(event, created=before is None, changed=True)
-        raise ProblemError(409, f"suite {suite.suite!r} is being saved by others; try again")
-
-    async def delete(self, tenant: str, name: str, by: str, now: datetime) -> None:
-        """
-        Raises:
-            ProblemError: 404, there is no such suite; 409, it is being saved.
-        """
-        saved = await self.get(tenant, name)
-        key = f"$KV.{SUITES_BUCKET}.{tenant}.{name}"
-        stored = await lookup.last(self._nc, _STREAM, key)
-        revision = saved.revision + 1
-        headers = {"KV-Operation": "DEL", "wg-revision": str(revision)}
-        headers[envelope.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(stored.sequence if stored else 0)
-        try:
-            await self._publisher.publish(Record(key, b"", headers))
-        except LostRace as error:
-            raise ProblemError(409, f"suite {name!r} is being saved by others; try again") from error
-        await self._events.publish(
-            SuiteDeleted(
-                tenant=tenant, suite=name, suite_id=saved.suite_id, revision=revision, deleted_at=now, deleted_by=by
-            )
-        )
-
-    async def say_again(self) -> int:
-        """Publish the event of every suite whose revision PostgreSQL does not have: a save may have ended
-        between the truth and its event. Returns how many."""
-        said = 0
-        recorded: dict[str, dict[str, Row]] = {}
-        async for message in lookup.latest(self._nc, _STREAM, f"$KV.{SUITES_BUCKET}.>"):
-            if message.headers.get("KV-Operation") or not message.data:
-                continue
-            saved = decode(message.data, SuiteSaved)
-            if saved.tenant not in recorded:
-                rows = await self._database.rows(saved.tenant, "revisions")
-                recorded[saved.tenant] = {row["name"]: row for row in rows}
-            known = recorded[saved.tenant].get(saved.suite)
-            if known is None or known["revision"] < saved.revision:
-                await self._events.publish(saved)
-                said += 1
-        return said
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(422, f"the body is not JSON: {error}") from error
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    try:
+        document = yaml.load(body.decode())
+    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Refusal(422, f"the body is not YAML: {' '.join(str(error).split())}") from error
+    if sum(1 for _ in _nodes(document)) > MAX_NODES:
+        raise Refusal(422, f"the body has more than {MAX_NODES:,} values, counted with its aliases")
+    return document
 
 
-def skill_infos(rows: Sequence[Row]) -> Mapping[str, SkillInfo]:
-    """What the registry says of each skill, as validation wants it."""
-    return {
-        row["name"]: SkillInfo(row["name"], row["category"], partial(check_params, row["params_schema"]))
-        for row in rows
+def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
+    """A definition that can be saved: every case with its kind and its timeout.
+
+    Raises:
+        Refusal: with each field that is wrong.
+    """
+    try:
+        suite = SuiteDefinition.model_validate(document)
+    except ValidationError as error:
+        raise refuse_faults(faults_of(cast(Sequence[Mapping[str, Any]], error.errors()))) from error
+    known = {
+        name: SkillInfo(name, skill.kind, cast(Callable[..., Any], partial(check_params, skill.params_schema)))
+        for name, skill in skills.items()
     }
+    faults = check(suite, known)
+    if faults:
+        raise refuse_faults([FieldError(field=fault.field, message=fault.message) for fault in faults])
+    cases = [
+        case.model_copy(
+            update={
+                "kind": skills[case.skill].kind,
+                "timeout_seconds": case.timeout_seconds or skills[case.skill].timeout_seconds,
+            }
+        )
+        for case in suite.cases
+    ]
+    return suite.model_copy(update={"cases": cases})
 
 
-def _fault(error: Any) -> FieldError:
-    text = error["msg"].removeprefix("Value error, ")
-    field = ".".join(str(part) for part in error["loc"])
-    # A validator of the whole suite names the field itself, at the start of its text.
-    if not field and ": " in text:
-        field, text = text.split(": ", 1)
-    if error["type"] == "extra_forbidden":
-        text = "there is no such field here"
-    return FieldError(field=field or "suite", message=text)
+def to_yaml(definition: Mapping[str, Any]) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.allow_unicode = True
+    text = StringIO()
+    yaml.dump(dict(definition), text)
+    return text.getvalue()
+
+
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Change]:
+    """What a save would change. Cases are told apart by their names, so that one moved is not all changed."""
+    found = list(_changes(_by_case(before or {}), _by_case(after), ""))
+    order = [[case["name"] for case in side.get("cases", ())] for side in (before or {}, after)]
+    if before is not None and sorted(order[0]) == sorted(order[1]) and order[0] != order[1]:
+        found.append(Change(field="cases", before=order[0], after=order[1]))
+    return found
+
+
+def _by_case(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {**definition, "cases": {case["name"]: case for case in definition.get("cases", ())}}
+
+
+def _changes(before: Any, after: Any, at: str) -> Iterator[Change]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*after, *(key for key in before if key not in after)]:
+            yield from _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))
+    elif before != after:
+        yield Change(field=at, before=before, after=after)
+
+
+def _nodes(value: Any) -> Iterator[Any]:
+    """Every value of a document, one more than MAX_NODES at most: an alias may hold itself."""
+    waiting, seen = [value], 0
+    while waiting and seen <= MAX_NODES:
+        item = waiting.pop()
+        seen += 1
+        yield item
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item

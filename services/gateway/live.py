@@ -1,33 +1,93 @@
-"""Live updates: the events of an execution as server-sent events, straight from the stream."""
+"""An execution as it happens: its events in the order of the stream, from any point on."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import UUID
 
+import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
 
 from shared.bus import lookup
+from shared.bus.lookup import StoredMessage
 from shared.bus.topology import EVENTS
+from shared.errors import Unavailable
 
-# Each look is one direct get; nothing is kept at the server for a viewer, so none can be left behind.
-POLL_SECONDS = 0.25
-COMMENT_SECONDS = 15.0
-LAST = (".event.execution.finished.", ".event.execution.refused.")
+# A quiet consumer may have died with its server: look into the stream itself, and begin anew if it has more.
+QUIET_SECONDS = 5.0
+# The server removes a consumer that nobody listens to; who goes away is often in no position to do so.
+GONE_SECONDS = 5.0
+_ENDS = ("webguard.execution.finished.v1", "webguard.execution.refused.v1")
 
 
-async def event_stream(nc: Client, tenant: str, execution_id: UUID, after: int) -> AsyncIterator[str]:
-    """Events in the stream's order, `id:` being the sequence, ending with the execution's last."""
-    subject = f"wg.{tenant}.event.*.*.{execution_id}"
-    silent = 0.0
+class _Head(msgspec.Struct):
+    type: str
+
+
+def subject_of(tenant: str, execution_id: UUID) -> str:
+    return f"wg.{tenant}.event.*.*.{execution_id}"
+
+
+def type_of(message: StoredMessage) -> str:
+    """The event's type, e.g. webguard.case.finished.v1."""
+    try:
+        return msgspec.json.decode(message.data, type=_Head).type
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return ""
+
+
+def is_end(message: StoredMessage) -> bool:
+    return type_of(message) in _ENDS
+
+
+async def follow(
+    nc: Client, tenant: str, execution_id: UUID, after: int, has_ended: bool
+) -> AsyncIterator[StoredMessage]:
+    """Events with a sequence above `after`, as they come; ends with the execution.
+
+    Args:
+        has_ended: the execution is known to be over: nothing is waited for.
+
+    Raises:
+        Unavailable: the stream does not answer.
+    """
+    subject, last = subject_of(tenant, execution_id), after
     while True:
-        async for message in lookup.messages(nc, EVENTS.name, subject, after):
-            after, silent = message.sequence, 0.0
-            name = ".".join(message.subject.split(".")[3:5])
-            yield f"id: {message.sequence}\nevent: {name}\ndata: {message.data.decode()}\n\n"
-            if any(last in message.subject for last in LAST):
+        async for message in lookup.messages(nc, EVENTS.name, subject, last):
+            last = message.sequence
+            yield message
+            if is_end(message):
                 return
-        await asyncio.sleep(POLL_SECONDS)
-        silent += POLL_SECONDS
-        if silent >= COMMENT_SECONDS:
-            silent = 0.0
-            yield ": still here\n\n"  # or proxies would close the connection
+        if has_ended:
+            return
+        async for message in _pushed(nc, subject, last):
+            last = message.sequence
+            yield message
+            if is_end(message):
+                return
+
+
+async def _pushed(nc: Client, subject: str, after: int) -> AsyncIterator[StoredMessage]:
+    """What is stored after a sequence, as the server pushes it; ends when the stream has more than was pushed."""
+    config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
+    try:
+        subscription = await nc.jetstream().subscribe(
+            subject, stream=EVENTS.name, ordered_consumer=True, config=config, inactive_threshold=GONE_SECONDS
+        )
+    except (NatsError, JetStreamError, TimeoutError) as error:
+        raise Unavailable(f"stream {EVENTS.name} lets nobody follow: {type(error).__name__}: {error}") from error
+    try:
+        while True:
+            try:
+                message = await subscription.next_msg(timeout=QUIET_SECONDS)
+            except (NatsError, TimeoutError):
+                async for _ in lookup.messages(nc, EVENTS.name, subject, after):
+                    return
+                continue
+            after = message.metadata.sequence.stream
+            yield StoredMessage(message.subject, after, message.data, dict(message.headers or {}))
+    finally:
+        with suppress(NatsError, JetStreamError, TimeoutError):
+            await subscription.unsubscribe()

@@ -1,4 +1,4 @@
-"""Alembic without an ini file: `python -m services.gateway migrate [--revision head]`."""
+"""Alembic without an ini file: `python -m services.gateway migrate [--revision head]`. Schema `accounts` alone."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ def database_url(settings: DatabaseSettings) -> URL:
 
 
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
-    """Bring the schema to a revision, up or down; `base` is an empty database."""
+    """Bring the schema to a revision, up or down; `base` leaves it empty."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = database_url(settings)
-    current = command.upgrade if revision == "head" or revision.startswith("+") else command.downgrade
-    current(config, revision)
+    step = command.upgrade if revision == "head" or revision.startswith("+") else command.downgrade
+    step(config, revision)

@@ -1,8 +1,9 @@
 """Looking up what a stream holds, without a consumer: direct gets."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -53,7 +54,7 @@ async def messages(nc: Client, stream: str, subject: str, after: int = 0) -> Asy
     """
     start = after + 1
     while True:
-        page, more = await _page(nc, stream, subject, start)
+        page, more = await _page(nc, stream, {"batch": PAGE, "seq": start, "next_by_subj": subject})
         for message in page:
             yield message
         if not more or not page:
@@ -82,12 +83,68 @@ async def saved_suite(nc: Client, tenant: str, suite: str) -> SuiteSaved | None:
     return decode(stored.data, SuiteSaved)
 
 
-async def _page(nc: Client, stream: str, subject: str, start: int) -> tuple[list[StoredMessage], bool]:
+async def last_of(nc: Client, stream: str, subjects: Sequence[str]) -> dict[str, StoredMessage]:
+    """The last message of each of some subjects, by subject; those that have none are left out.
+
+    Raises:
+        Unavailable: the stream does not answer.
+    """
+    found: dict[str, StoredMessage] = {}
+    for start in range(0, len(subjects), PAGE):
+        asked = list(subjects[start : start + PAGE])
+        page, _ = await _page(nc, stream, {"batch": PAGE, "multi_last": asked})
+        found |= {message.subject: message for message in page}
+    return found
+
+
+async def subjects(nc: Client, stream: str, matching: str) -> list[str]:
+    """The subjects of a stream that match and hold a message, sorted.
+
+    Raises:
+        Unavailable: the stream does not answer.
+    """
+    found: list[str] = []
+    while True:
+        request = json.dumps({"subjects_filter": matching, "offset": len(found)}).encode()
+        info = await _api(nc, f"$JS.API.STREAM.INFO.{stream}", request)
+        page = info["state"].get("subjects") or {}
+        found += page
+        if not page or len(found) >= int(info.get("total", 0)):
+            return sorted(found)
+
+
+async def stream_info(nc: Client, stream: str) -> dict[str, Any]:
+    """
+    Raises:
+        Unavailable: the stream does not answer.
+    """
+    return await _api(nc, f"$JS.API.STREAM.INFO.{stream}")
+
+
+async def consumer_info(nc: Client, stream: str, consumer: str) -> dict[str, Any]:
+    """
+    Raises:
+        Unavailable: the consumer does not answer.
+    """
+    return await _api(nc, f"$JS.API.CONSUMER.INFO.{stream}.{consumer}")
+
+
+async def _api(nc: Client, subject: str, request: bytes = b"") -> dict[str, Any]:
+    try:
+        reply = await nc.request(subject, request, timeout=5)
+    except (NatsTimeoutError, TimeoutError, NoRespondersError) as error:
+        raise Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
+    answer: dict[str, Any] = json.loads(reply.data)
+    if "error" in answer:
+        raise Unavailable(f"{subject}: {answer['error'].get('description')}")
+    return answer
+
+
+async def _page(nc: Client, stream: str, request: Mapping[str, object]) -> tuple[list[StoredMessage], bool]:
     inbox = nc.new_inbox()
     subscription = await nc.subscribe(inbox)
     page: list[StoredMessage] = []
     try:
-        request = {"batch": PAGE, "seq": start, "next_by_subj": subject}
         await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), inbox)
         while True:
             msg = await subscription.next_msg(timeout=5)

@@ -17,6 +17,8 @@ from shared.errors import LostRace, PublishFailed
 from shared.events import Message, encode
 
 # The server's error codes: https://github.com/nats-io/nats-server/blob/main/server/errors.json
+MAX_BYTES_EXCEEDED = 10077
+MESSAGE_TOO_LARGE = 10054
 WRONG_LAST_SEQUENCE = (10070, 10071, 10164)
 DUPLICATE_IN_BATCH = 10201
 TIMEOUT_SECONDS = 10.0
@@ -136,7 +138,7 @@ def _read_answer(subject: str, msg: Msg) -> Stored:
         text = f"{subject}: {error.get('description')} ({error.get('err_code')})"
         if error.get("err_code") in WRONG_LAST_SEQUENCE:
             raise LostRace(text)
-        raise PublishFailed(text)
+        raise PublishFailed(text, error.get("err_code"))
     last, count = int(answer["seq"]), int(answer.get("count", 1))
     return Stored(answer["stream"], last - count + 1, last, bool(answer.get("duplicate", False)))
 

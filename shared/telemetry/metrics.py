@@ -42,6 +42,13 @@ class Metrics:
         self.tick_lag = Histogram(
             "webguard_tick_lag_seconds", "From a schedule's instant to its request", buckets=FAST_BUCKETS, registry=r
         )
+        self.http_seconds = Histogram(
+            "webguard_http_request_seconds",
+            "Time of a request to the API",
+            ["method", "route", "status"],
+            buckets=FAST_BUCKETS,
+            registry=r,
+        )
         self.redis_failures = Counter("webguard_redis_failures", "Redis calls that failed", registry=r)
 
     def batch(self, consumer: str, size: int, redelivered: int) -> None:

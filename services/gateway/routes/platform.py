@@ -1,92 +1,53 @@
-"""The platform itself: skills, live services, queues."""
+"""What the platform has and how it does: skills, statistics, status."""
 
-import asyncio
-import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
+from fastapi import APIRouter, Path
 
-from services.gateway.deps import CallerDep, PartsDep
-from services.gateway.models import PlatformStatus, ServiceStatus, Skill
-from services.gateway.problems import ProblemError
-from shared.bus.topology import DEAD, EVENTS, KINDS, PING_SUBJECT, PRIORITY_CLASSES, task_consumer
+from services.gateway import cursor as cursors
+from services.gateway.access import Parts, Viewer
+from services.gateway.models import Page, Skill, Statistics, Status
+from services.gateway.problems import not_found
+from services.gateway.routes.suites import statistics_of
+from services.gateway.status import status
+from shared.events.ids import TOKEN
+from shared.suites import SuiteDefinition
 
-router = APIRouter(tags=["platform"])
-PING_SECONDS = 0.3
-
-
-@router.get("/skills")
-async def list_skills(who: CallerDep, use: PartsDep) -> list[Skill]:
-    """Every skill that an executor has offered."""
-    return [_skill(row) for row in await use.database.rows(who.tenant, "skills", None)]
+router = APIRouter()
 
 
-@router.get("/skills/{name}")
-async def get_skill(name: str, who: CallerDep, use: PartsDep) -> Skill:
-    """A skill with the JSON Schema of its params."""
-    row = await use.database.row(who.tenant, "skills", name)
+@router.get("/skills", tags=["skills"], summary="List the skills that executors offer", operation_id="list_skills")
+async def list_skills(who: Viewer, gateway: Parts) -> list[Skill]:
+    return [Skill(**{**row, "kind": row["category"]}) for row in await gateway.database.rows("skills")]
+
+
+@router.get("/skills/{name}", tags=["skills"], summary="A skill and the params it takes", operation_id="get_skill")
+async def get_skill(name: Annotated[str, Path(pattern=f"^{TOKEN.pattern}$")], who: Viewer, gateway: Parts) -> Skill:
+    row = await gateway.database.row("skill", name)
     if row is None:
-        raise ProblemError(404, f"no executor offers a skill {name!r}")
-    return _skill(row)
+        raise not_found("skill", name)
+    return Skill(**{**row, "kind": row["category"]})
 
 
-@router.get("/status")
-async def status(who: CallerDep, use: PartsDep) -> PlatformStatus:
-    """Who is there and how much waits."""
-    nc = use.app.nc
-    consumers = [task_consumer(kind, priority) for kind in KINDS for priority in PRIORITY_CLASSES]
-    services, events, dead, *infos = await asyncio.gather(
-        ping(nc),
-        _info(nc, f"STREAM.INFO.{EVENTS.name}"),
-        _info(nc, f"STREAM.INFO.{DEAD.name}"),
-        *[_info(nc, f"CONSUMER.INFO.{c.stream}.{c.name}") for c in consumers],
-    )
-    recorded = await use.database.row(who.tenant, "position")
-    return PlatformStatus(
-        services=services,
-        queues={c.name: int(info.get("num_pending", 0)) for c, info in zip(consumers, infos, strict=True)},
-        running=sum(int(info.get("num_ack_pending", 0)) for info in infos),
-        recorder_lag=max(0, int(events["state"]["last_seq"]) - (recorded["sequence"] if recorded else 0)),
-        dead_letters=int(dead["state"]["messages"]),
-    )
+@router.get(
+    "/statistics",
+    tags=["statistics"],
+    summary="Pass rates and durations of every suite over 30 days",
+    operation_id="list_statistics",
+)
+async def list_statistics(
+    who: Viewer, gateway: Parts, limit: cursors.Limit = 100, cursor: cursors.Cursor = None
+) -> Page[Statistics]:
+    rows = await gateway.database.tenant_rows(who.tenant, "statistics", limit + 1, cursors.decode_name(cursor))
+    items = [statistics_of(row) for row in rows[:limit]]
+    return Page(items=items, next_cursor=cursors.encode(items[-1].suite_name) if len(rows) > limit else None)
 
 
-async def ping(nc: Client) -> list[ServiceStatus]:
-    """Every service that answers in a moment."""
-    inbox = nc.new_inbox()
-    subscription = await nc.subscribe(inbox)
-    found: list[ServiceStatus] = []
-    try:
-        await nc.publish(PING_SUBJECT, b"", inbox)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PING_SECONDS
-        while (left := until - loop.time()) > 0:
-            about: dict[str, Any] = json.loads((await subscription.next_msg(timeout=left)).data)
-            known = {key: about.pop(key) for key in ("service", "instance", "version", "uptime_seconds")}
-            found.append(ServiceStatus(**known, details=about))
-    except (NatsTimeoutError, TimeoutError):
-        pass
-    finally:
-        await subscription.unsubscribe()
-    return sorted(found, key=lambda item: (item.service, item.instance))
+@router.get("/schemas/suite", tags=["suites"], summary="The JSON Schema of a suite file", operation_id="suite_schema")
+async def suite_schema() -> dict[str, Any]:
+    return SuiteDefinition.model_json_schema()
 
 
-async def _info(nc: Client, what: str) -> dict[str, Any]:
-    reply = await nc.request(f"$JS.API.{what}", b"", timeout=5)
-    answer: dict[str, Any] = json.loads(reply.data)
-    return answer
-
-
-def _skill(row: Any) -> Skill:
-    return Skill(
-        name=row["name"],
-        kind=row["category"],
-        description=row["description"],
-        version=row["version"],
-        timeout_seconds=row["timeout_seconds"],
-        params_schema=row["params_schema"],
-        documentation=row["documentation"],
-        offered_at=row["offered_at"],
-    )
+@router.get("/status", tags=["status"], summary="How the platform does now", operation_id="get_status")
+async def get_status(who: Viewer, gateway: Parts) -> Status:
+    return await status(gateway.app.nc, gateway.database, who.tenant)
