@@ -20,10 +20,28 @@ async def pool() -> AsyncIterator[BrowserPool]:
     await pool.close()
 
 
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
 def browsers() -> list[psutil.Process]:
-    """The main process of each Chromium that this process started: the one without --type."""
+    """The main process of each Chromium that this process started itself: the one without --type.
+
+    A platform that runs beside us in this worker has browsers of its own, below its executors.
+    """
     mains = []
-    for process in psutil.Process().children(recursive=True):
+    ours = [child for child in psutil.Process().children() if "services." not in " ".join(_command(child))]
+    for process in [*ours, *(below for child in ours for below in _below(child))]:
         try:
             line = process.cmdline()
         except psutil.Error:
