@@ -52,6 +52,7 @@ class Inbox:
     tenant: str
     execution_id: UUID
     request: ExecuteRequest | None = None
+    new: bool = False  # asked for by a message that nobody has seen before
     results: list[tuple[int, CaseFinished]] = field(default_factory=list)
     cancel: str | None = None
     cancel_delivery: Delivery | None = None
@@ -130,6 +131,7 @@ class Dispatcher:
             key = request.idempotency_key or f"{REQUESTS.name}:{delivery.stream_seq}"
             target = inbox(execution_id_of(tenant, key))
             target.request = target.request or request
+            target.new = delivery.epoch == 1
         elif delivery.subject.endswith(".request.cancel"):
             cancel = decode(delivery.data, CancelRequest, tenant=tenant)
             target = inbox(cancel.execution_id)
@@ -188,8 +190,14 @@ class Dispatcher:
                 again.append(Inbox(inbox.tenant, execution_id))
             elif entry.state.applied == 0 and entry.state.stop is None and inbox.request and inbox.cancel:
                 again.append(inbox)  # begun just now: the cancel that came with the request is next
-        if said:
-            await self._app.events.publish(*said)
+        try:
+            if said:
+                await self._app.events.publish(*said)
+        except BaseException:
+            # The hints come back, and then nobody knows what was said: read from the ledger all of it is said again.
+            for execution_id in known:
+                self._entries.pop(execution_id, None)
+            raise
         return again
 
     def _known(self, inbox: Inbox) -> Entry | None:
@@ -204,6 +212,10 @@ class Dispatcher:
         """The execution as it is stored, with every result that EVENTS holds for it put into `inbox`; a new one
         where it was asked for; None where there is nothing to decide."""
         entry = self._entries.get(inbox.execution_id)
+        if entry is None and inbox.new:
+            # Most likely it is not stored; where it is, the compare-and-set says so and we come here again.
+            inbox.new = False
+            return await self._begin(inbox, now, said)
         if entry is None:
             entry = await self._ledger.load(inbox.tenant, inbox.execution_id, self._chain)
             if entry is None:
@@ -227,13 +239,17 @@ class Dispatcher:
                 log.warning("message for an unknown execution", extra={"execution_id": str(inbox.execution_id)})
             return None
         try:
-            saved = await self._ledger.suite(inbox.tenant, request.suite)
+            saved, durations = await asyncio.gather(
+                self._ledger.suite(inbox.tenant, request.suite), self._ledger.durations(inbox.tenant, request.suite)
+            )
             if saved is None:
                 raise Refused(f"there is no suite {request.suite!r}; save it first")
             compiled = self._compile(saved)
-            durations = await self._ledger.durations(inbox.tenant, request.suite)
             plan = make_plan(saved, compiled, request, inbox.execution_id, now, durations)
         except Refused as error:
+            stored = await self._ledger.load(inbox.tenant, inbox.execution_id, self._chain)
+            if stored is not None:
+                return stored  # asked for again; it was accepted when the suite could still be run
             log.warning("request refused", extra={"suite": request.suite, "reason": str(error)})
             said.append(_refused(inbox, request, str(error), now))
             return None
