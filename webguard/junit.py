@@ -1,71 +1,98 @@
-"""JUnit XML, as CI systems read it."""
+"""Results as JUnit XML, as CI servers read it: a case is judged by its last attempt, earlier ones stay visible."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-# XML 1.0 has no other control characters.
-_ALLOWED = {0x9, 0xA, 0xD}
+from webguard.client import Execution, Result
+from webguard.errors import UsageFault
+
+# What XML 1.0 cannot hold, not even escaped.
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TAG = {"failed": "failure", "error": "error", "timeout": "error", "skipped": "skipped", "cancelled": "skipped"}
 
 
-def write_junit(path: Path, execution: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
-    """One testsuite; each case by its last attempt, earlier ones as rerun failures."""
-    last: dict[str, Mapping[str, Any]] = {}
-    earlier: dict[str, list[Mapping[str, Any]]] = {}
-    for result in sorted(results, key=lambda r: r["attempt"]):
-        if result["case"] in last:
-            earlier.setdefault(result["case"], []).append(last[result["case"]])
-        last[result["case"]] = result
-    count = {
-        kind: sum(r["status"] in statuses for r in last.values())
-        for kind, statuses in (
-            ("failures", ("failed", "timeout")),
-            ("errors", ("error",)),
-            ("skipped", ("skipped", "cancelled")),
-        )
+def junit(execution: Execution, results: Sequence[Result]) -> Element:
+    """A `testsuites` element with one suite: the execution."""
+    attempts: dict[str, list[Result]] = {}
+    for result in results:
+        attempts.setdefault(result.case, []).append(result)
+    for listed in attempts.values():
+        listed.sort(key=lambda result: result.attempt)
+    tags = [_TAG.get(listed[-1].status) for listed in attempts.values()]
+    totals = {
+        "tests": str(len(attempts)),
+        "failures": str(tags.count("failure")),
+        "errors": str(tags.count("error")),
+        "skipped": str(tags.count("skipped")),
+        "time": _seconds(execution.duration_ms or 0),
     }
-    attributes = {
-        "name": str(execution["suite"]),
-        "tests": str(len(last)),
-        **{key: str(value) for key, value in count.items()},
-        "time": _seconds(execution.get("duration_ms")),
-    }
-    root = ET.Element("testsuites", attributes)
-    suite = ET.SubElement(root, "testsuite", {**attributes, "timestamp": str(execution["executed_at"])[:19]})
-    properties = ET.SubElement(suite, "properties")
-    for name in ("id", "revision", "triggered_by", "ci_commit_sha", "ci_branch"):
-        if execution.get(name) is not None:
-            ET.SubElement(properties, "property", {"name": name, "value": str(execution[name])})
-    for name, result in last.items():
-        _case(suite, str(execution["suite"]), name, result, earlier.get(name, []))
-    ET.indent(root)
-    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    root = Element("testsuites", {"name": "WebGuard", **totals})
+    suite = SubElement(root, "testsuite", {"name": _text(execution.suite), **totals})
+    if execution.started_at:
+        suite.set("timestamp", execution.started_at[:19])
+    properties = SubElement(suite, "properties")
+    for name, value in (
+        ("execution_id", str(execution.id)),
+        ("status", execution.status),
+        ("ci_commit_sha", execution.ci_commit_sha),
+        ("ci_branch", execution.ci_branch),
+    ):
+        if value:
+            SubElement(properties, "property", {"name": name, "value": _text(value)})
+    for listed in attempts.values():
+        _case(suite, execution.suite, listed)
+    return root
 
 
-def _case(
-    suite: ET.Element, class_name: str, name: str, result: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]
-) -> None:
-    time = _seconds(result["duration_ms"])
-    case = ET.SubElement(suite, "testcase", {"classname": class_name, "name": _text(name), "time": time})
-    status, message = result["status"], _text(result.get("error_message") or "")
-    first = message.partition("\n")[0]
-    if status in ("failed", "timeout"):
-        ET.SubElement(case, "failure", {"message": first, "type": result.get("error_type") or status}).text = message
-    elif status == "error":
-        ET.SubElement(case, "error", {"message": first, "type": result.get("error_type") or status}).text = message
-    elif status in ("skipped", "cancelled"):
-        ET.SubElement(case, "skipped", {"message": first or status})
-    tag = "flakyFailure" if status == "passed" else "rerunFailure"
-    for attempt in earlier:
-        text = _text(attempt.get("error_message") or "")
-        kind = {"message": text.partition("\n")[0], "type": attempt.get("error_type") or attempt["status"]}
-        ET.SubElement(case, tag, kind).text = text
+def write_junit(path: Path, execution: Execution, results: Sequence[Result]) -> None:
+    """
+    Raises:
+        UsageFault: the file cannot be written.
+    """
+    root = junit(execution, results)
+    indent(root)
+    try:
+        ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise UsageFault(f"{path} cannot be written: {error}") from error
 
 
-def _seconds(milliseconds: int | None) -> str:
-    return f"{(milliseconds or 0) / 1000:.3f}"
+def _case(suite: Element, suite_name: str, attempts: Sequence[Result]) -> None:
+    last = attempts[-1]
+    case = SubElement(
+        suite,
+        "testcase",
+        # A class name with a dot is shown as a package: suite, then skill.
+        {
+            "name": _text(last.case),
+            "classname": _text(f"{suite_name}.{last.skill}"),
+            "time": _seconds(last.duration_ms),
+        },
+    )
+    tag = _TAG.get(last.status)
+    if tag:
+        _verdict(case, tag, last)
+    # Surefire's names, which CI servers know: flaky where it passed in the end, else rerun.
+    prefix = "flaky" if tag is None else "rerun"
+    for earlier in attempts[:-1]:
+        earlier_tag = _TAG.get(earlier.status)
+        if earlier_tag in ("failure", "error"):
+            _verdict(case, prefix + earlier_tag.capitalize(), earlier)
+
+
+def _verdict(case: Element, tag: str, result: Result) -> None:
+    message = _text(result.error_message or result.status)
+    element = SubElement(case, tag, {"message": message.splitlines()[0] if message else result.status})
+    if tag != "skipped":
+        element.set("type", result.error_type or result.status)
+    element.text = message
+
+
+def _seconds(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.3f}"
 
 
 def _text(text: str) -> str:
-    return "".join(c for c in text if ord(c) >= 0x20 or ord(c) in _ALLOWED)
+    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)

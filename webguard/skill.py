@@ -1,4 +1,4 @@
-"""The skill SDK, under the name that authors import."""
+"""The skill SDK under the name that people know: `from webguard.skill import Context`. See `shared.skill`."""
 
 from shared.skill import (
     CheckFailed,

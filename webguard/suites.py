@@ -1,24 +1,28 @@
-"""Suite files: YAML with the line of every field, so that a fault names file, line and field."""
+"""Suite files: reading them, with faults that name file, line and field, and writing them."""
 
-from collections.abc import Iterable, Sequence
+import io
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches, unified_diff
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from shared.errors import WebGuardError
-from shared.suites import SuiteDefinition
+from shared.suites import CaseDefinition, Fault, Retry, SkillInfo, SuiteDefinition, check
+from webguard.errors import UsageFault
+from webguard.yamlfile import YamlDocument, YamlFault, read_yaml
 
-ENDINGS = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml")
+_FIELD_IN_TEXT = re.compile(r"((?:\w+\.)*\w+): (.*)", re.DOTALL)
+_MODELS: dict[str, type[BaseModel]] = {"cases": CaseDefinition, "retry": Retry}
 
 
 @dataclass(frozen=True)
 class FileFault:
-    """One thing wrong with a file."""
+    """One thing wrong with a suite file."""
 
     file: Path
     line: int
@@ -26,134 +30,154 @@ class FileFault:
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: "
-        return where + (f"{self.field}: {self.message}" if self.field else self.message)
+        return f"{self.file}:{self.line}: {self.field + ': ' if self.field else ''}{self.message}"
 
 
-class BadFiles(WebGuardError):
-    """Files that cannot be applied; every fault is named."""
+class BadFiles(UsageFault):
+    """Files that cannot be applied; every fault of every file is named, a line each."""
 
-    def __init__(self, faults: Sequence[FileFault]) -> None:
-        super().__init__("\n".join(map(str, faults)))
+    def __init__(self, faults: Iterable[FileFault]) -> None:
         self.faults = list(faults)
+        super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite as it stands in a file."""
+    """A suite and where it was read."""
 
     file: Path
-    document: Any  # ruamel's mapping, which knows its lines
     suite: SuiteDefinition
+    source: YamlDocument
+
+    @property
+    def name(self) -> str:
+        return self.suite.suite
 
     def fault(self, field: str, message: str) -> FileFault:
-        """A fault at a dotted path such as cases.3.params.url."""
-        return FileFault(self.file, line_of(self.document, field.split(".") if field else []), field, message)
+        """A fault somebody else found (the server's `cases.3.params.url`), at its line of this file."""
+        path = tuple(int(part) if part.isdecimal() else part for part in field.split(".") if part)
+        return FileFault(self.file, self.source.line_of(path), field, message)
+
+
+def find_files(path: Path) -> list[Path]:
+    """The file itself, or every suite file under a folder, in order; hidden folders are left out.
+
+    Raises:
+        UsageFault: there is no such file, or none in the folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UsageFault(f"{path}: there is no such file or folder")
+    found = sorted(
+        p for suffix in SUFFIXES for p in path.rglob(f"*{suffix}") if not _hidden(p.relative_to(path)) and p.is_file()
+    )
+    if not found:
+        raise UsageFault(f"{path}: there is no suite file here; they end in {' or '.join(SUFFIXES)}")
+    return found
 
 
 def read_files(path: Path) -> list[SuiteFile]:
-    """Every suite in a file, or in a folder and those below it, by name.
+    """Every suite in a file, or in a folder and those below it.
 
     Raises:
-        BadFiles: one of them cannot be read; every fault of every file is named.
+        UsageFault: there is no file.
+        BadFiles: one of them has a fault of shape; all faults are named.
     """
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in ENDINGS and p.is_file())
-        if not files:
-            raise BadFiles([FileFault(path, 1, "", "there is no .yaml or .json file here")])
-    elif path.is_file():
-        files = [path]
-    else:
-        raise BadFiles([FileFault(path, 1, "", "there is no such file or folder")])
-    suites: list[SuiteFile] = []
-    faults: list[FileFault] = []
-    for file in files:
-        try:
-            suites += read_file(file)
-        except BadFiles as error:
-            faults += error.faults
-    faults += _repeats(suites)
+    suites, faults = read_suites(find_files(path))
     if faults:
         raise BadFiles(faults)
     return suites
 
 
-def read_file(file: Path) -> list[SuiteFile]:
-    """The suites of one file; several stand apart by `---`.
-
-    Raises:
-        BadFiles: with every fault.
-    """
-    yaml = YAML(typ="rt")
-    try:
-        documents = list(yaml.load_all(file.read_text(encoding="utf-8")))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadFiles([FileFault(file, line, "", f"not YAML: {error.problem}")]) from error
-    except (YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise BadFiles([FileFault(file, 1, "", f"cannot be read: {error}")]) from error
-    found: list[SuiteFile] = []
+def read_suites(files: Iterable[Path]) -> tuple[list[SuiteFile], list[FileFault]]:
+    """Every suite of the files, and every fault of their shape. A suite with a fault is not among the suites."""
+    suites: list[SuiteFile] = []
     faults: list[FileFault] = []
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            faults.append(FileFault(file, 1, "", "a suite is a mapping that begins with `suite: NAME`"))
-            continue
-        try:
-            found.append(SuiteFile(file, document, SuiteDefinition.model_validate(plain(document))))
-        except ValidationError as error:
-            for fault in error.errors():
-                path = [str(part) for part in fault["loc"]]
-                message = fault["msg"].removeprefix("Value error, ")
-                if fault["type"] == "extra_forbidden":
-                    message = "there is no such field here"
-                if not path and ": " in message:  # a validator of the whole names the field in its text
-                    field, message = message.split(": ", 1)
-                    path = field.split(".")
-                faults.append(FileFault(file, line_of(document, path), ".".join(path), message))
-    if not documents or (not found and not faults):
-        faults.append(FileFault(file, 1, "", "the file is empty"))
-    if faults:
-        raise BadFiles(faults)
-    return found
+    first: dict[str, SuiteFile] = {}
+    for file in files:
+        found, wrong = _read_file(file)
+        faults += wrong
+        for suite in found:
+            other = first.setdefault(suite.name, suite)
+            if other is suite:
+                suites.append(suite)
+            else:
+                there = f"{other.file}:{other.source.line_of(('suite',))}"
+                faults.append(suite.fault("suite", f"there is already a suite {suite.name!r}, at {there}"))
+    return suites, faults
 
 
-def line_of(document: Any, path: Iterable[str]) -> int:
-    """The line (from 1) of a path in a document, or of the nearest thing above it that is there."""
-    line = getattr(getattr(document, "lc", None), "line", 0) or 0
-    here = document
-    for part in path:
-        if isinstance(here, CommentedMap) and part in here:
-            line = here.lc.key(part)[0]
-            here = here[part]
-        elif isinstance(here, CommentedSeq) and part.isdigit() and int(part) < len(here):
-            line = here.lc.item(int(part))[0]
-            here = here[int(part)]
-        else:
-            break
-    return int(line) + 1
+def check_suites(suites: Iterable[SuiteFile], skills: Mapping[str, SkillInfo]) -> list[FileFault]:
+    """Every fault beyond the shape: skills, params, order, variables."""
+    return [suite.fault(fault.field, fault.message) for suite in suites for fault in check(suite.suite, skills)]
 
 
-def plain(value: Any) -> Any:
-    """ruamel's values as JSON's."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)  # a date, which YAML makes of 2026-01-01
-
-
-def _repeats(suites: Sequence[SuiteFile]) -> list[FileFault]:
-    seen: dict[str, SuiteFile] = {}
+def shape_faults(error: ValidationError) -> list[Fault]:
+    """What pydantic says, as faults in our words."""
     faults = []
-    for item in suites:
-        first = seen.setdefault(item.suite.suite, item)
-        if first is not item:
-            faults.append(item.fault("suite", f"suite {item.suite.suite!r} is also defined in {first.file}"))
+    for detail in error.errors():
+        path = tuple(part for part in detail["loc"] if part != "[key]")
+        text = detail["msg"].removeprefix("Value error, ")
+        named = _FIELD_IN_TEXT.fullmatch(text) if not path else None
+        if named:  # the suite's own validators put the field into their text
+            path = tuple(int(part) if part.isdecimal() else part for part in named[1].split("."))
+            text = named[2]
+        elif detail["type"] == "extra_forbidden":
+            text = _unknown_field(path)
+        elif detail["type"] == "missing":
+            text = "is missing"
+        faults.append(Fault(path, text))
     return faults
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """A definition as a suite file, its fields in the order of the model."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 110
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    yaml.dump(dict(document), text)
+    return text.getvalue()
+
+
+def diff(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    """A unified diff of two definitions of a suite as YAML; empty where they say the same."""
+    before = to_yaml(old).splitlines() if old else []
+    after = to_yaml(new).splitlines() if new else []
+    return "\n".join(unified_diff(before, after, f"{name} (there)", f"{name} (file)", lineterm=""))
+
+
+def _read_file(file: Path) -> tuple[list[SuiteFile], list[FileFault]]:
+    suites: list[SuiteFile] = []
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [FileFault(file, 1, "", f"cannot be read: {error}")]
+    faults: list[FileFault] = []
+    documents = 0
+    try:
+        for document in read_yaml(text):
+            documents += 1
+            try:
+                suites.append(SuiteFile(file, SuiteDefinition.model_validate(document.value), document))
+            except ValidationError as error:
+                faults += [FileFault(file, document.line_of(f.path), f.field, f.message) for f in shape_faults(error)]
+    except YamlFault as fault:
+        faults.append(FileFault(file, fault.line, fault.field, str(fault)))
+    if not documents and not faults:
+        faults.append(FileFault(file, 1, "", "is empty; a suite begins like `suite: checkout`"))
+    return suites, sorted(faults, key=lambda fault: fault.line)
+
+
+def _unknown_field(path: tuple[str | int, ...]) -> str:
+    parents = [part for part in path[:-1] if isinstance(part, str)]
+    known = list(_MODELS.get(parents[-1] if parents else "", SuiteDefinition).model_fields)
+    close = get_close_matches(str(path[-1]), known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return f"there is no such field; {hint}"
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -103,6 +103,7 @@ class WorkQueue:
             if len(pull):
                 return
         self._turn = (self._turn + 1) % len(self._pulls)
+        self._arrived.clear()  # the answers so far said no
         await self._pulls[self._turn].ask(1, PROBE_SECONDS)
 
     async def _hear(self, seconds: float) -> bool:

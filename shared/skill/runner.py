@@ -92,6 +92,7 @@ async def run_case(
     stack: str | None = None
     saved: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
+    limit = asyncio.timeout(attempt.timeout_seconds)
     if stopper is not None:
         stopper.task = asyncio.current_task()
     try:
@@ -99,7 +100,7 @@ async def run_case(
             if stopper is not None and stopper.reason is not None:
                 raise asyncio.CancelledError
             params = skill.params.model_validate(_fill_in(attempt, ctx))
-            async with asyncio.timeout(attempt.timeout_seconds):
+            async with limit:
                 outputs = dict(await skill.run(ctx, params) or {})
             ctx.raise_for_failures()
             saved = _save(attempt.save, outputs)
@@ -113,7 +114,7 @@ async def run_case(
         status, message = stopper.reason, stopper.message
         error_type = "timeout" if status == "timeout" else None
     except Exception as error:
-        status, error_type, message = _judge(error, attempt, ctx)
+        status, error_type, message = _judge(error, attempt, timed_out=limit.expired())
         if error_type == "system":
             stack = ctx.masker.text("".join(traceback.format_exception(error)))[-20_000:]
     finally:
@@ -170,7 +171,7 @@ def _save(wanted: Mapping[str, str], outputs: Mapping[str, Any]) -> dict[str, An
     return saved
 
 
-def _judge(error: Exception, attempt: CaseAttempt, ctx: Context) -> tuple[ResultStatus, ErrorType | None, str]:
+def _judge(error: Exception, attempt: CaseAttempt, *, timed_out: bool) -> tuple[ResultStatus, ErrorType | None, str]:
     """Failed, error or timeout, by the class of what was raised (DESIGN §1)."""
     text = str(error) or type(error).__name__
     if isinstance(error, AssertionError):
@@ -182,8 +183,8 @@ def _judge(error: Exception, attempt: CaseAttempt, ctx: Context) -> tuple[Result
         return "error", "definition", faults
     if isinstance(error, Permanent):
         return "error", "definition", text
-    # A step's own time-out comes before the case's and is the skill's to name; what gets here is the case's.
-    if isinstance(error, TimeoutError) and ctx.remaining() == 0:
+    # A step's own time-out comes before the case's and is the skill's to name.
+    if isinstance(error, TimeoutError) and timed_out:
         return "timeout", "timeout", f"not finished after {attempt.timeout_seconds:g} s"
     if isinstance(error, NetworkError | ConnectionError) or _is_httpx_transport(error):
         return "error", "network", text if isinstance(error, NetworkError) else f"{type(error).__name__}: {text}"

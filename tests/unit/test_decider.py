@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,13 +79,9 @@ def plans(draw: st.DrawFn) -> Plan:
     order = draw(st.permutations(range(size)))  # a dependency may stand after the case that needs it
     where = {old: new for new, old in enumerate(order)}
     shuffled = [
-        PlannedCase(**{**_fields(cases[old]), "depends_on": [where[d] for d in cases[old].depends_on]}) for old in order
+        msgspec.structs.replace(cases[old], depends_on=[where[d] for d in cases[old].depends_on]) for old in order
     ]
     return plan_of(*shuffled, at_once=draw(st.integers(1, 5)))
-
-
-def _fields(planned: PlannedCase) -> dict[str, object]:
-    return {name: getattr(planned, name) for name in planned.__struct_fields__}
 
 
 @settings(max_examples=300, deadline=None)
@@ -120,7 +117,7 @@ def test_an_execution_always_ends_and_never_breaks_a_rule(plan: Plan, data: st.D
                     status = data.draw(st.sampled_from(ENDINGS))
                     batch.append((sequence, result(plan, position, attempt, status)))
         log += batch
-        if log and data.draw(st.booleans()):
+        if bool(log) and data.draw(st.booleans()):
             batch = sorted({**dict([data.draw(st.sampled_from(log))]), **dict(batch)}.items(), key=lambda item: item[0])
         cancel = "enough" if data.draw(st.integers(0, 30)) == 0 else None
         now += timedelta(seconds=data.draw(st.integers(0, 30)))
@@ -140,7 +137,7 @@ def test_an_execution_always_ends_and_never_breaks_a_rule(plan: Plan, data: st.D
 @given(drawn=plans(), cuts=st.lists(st.integers(1, 5), min_size=1))
 def test_however_the_results_are_cut_into_batches_the_end_is_the_same(drawn: Plan, cuts: list[int]) -> None:
     """The state is a fold over the stream, so that N dispatchers with other batches come to one end."""
-    once = [PlannedCase(**{**_fields(c), "attempts": 1}) for c in drawn.cases]
+    once = [msgspec.structs.replace(c, attempts=1) for c in drawn.cases]
     plan = plan_of(*once, at_once=50)
     log: list[tuple[int, CaseFinished]] = []
     decision = begin(plan, NOW)
@@ -252,7 +249,7 @@ def test_backoff_doubles_up_to_its_cap_and_jitter_stays_within_half(attempt: int
 def test_short_cases_travel_ten_to_a_message_and_browser_cases_alone() -> None:
     cases = [case(f"c{n}") for n in range(25)]
     plan = plan_of(*cases, at_once=100)
-    known = Plan(**{**{f: getattr(plan, f) for f in plan.__struct_fields__}, "expected_ms": [5.0] * 25})
+    known = msgspec.structs.replace(plan, expected_ms=[5.0] * 25)
     release = list(range(25))
     state = begin(plan, NOW).state
     assert [len(t.attempts) for t in tasks(plan, state, release)] == [1] * 25

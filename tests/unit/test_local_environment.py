@@ -49,10 +49,23 @@ def test_the_users_own_secrets_stay_with_the_user(service: str) -> None:
     assert "mine" not in environment(service, service, 1, OURS, outer).values()
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_settings_for_every_service_reach_it_and_unknown_ones_do_not(service: str) -> None:
+    outer = {"WEBGUARD_REPLICAS": "3", "LC_ALL": "C.UTF-8", "W": "no", "WEBGUARD_URL": "no"}
+    env = environment(service, service, 1, OURS, outer)
+    assert (env["WEBGUARD_REPLICAS"], env["LC_ALL"]) == ("3", "C.UTF-8")
+    assert "no" not in env.values()
+
+
 def test_secrets_of_cases_go_to_executors_alone() -> None:
     outer = {"WEBGUARD_SECRET_SHOP": "of-a-case"}
     having = [s for s in SERVICES if "of-a-case" in environment(s, s, 1, OURS, outer).values()]
     assert having == ["executors"]
+
+
+def test_what_the_launcher_hands_to_executors_reaches_them_alone() -> None:
+    made = processes({}, {}, OURS, {}, {"WEBGUARD_SECRET_SHOP": "of-the-demo"})
+    assert {p.service for p in made if "of-the-demo" in p.env.values()} == {"executors"}
 
 
 def test_cases_of_a_local_platform_may_reach_this_machine_unless_the_user_forbids_it() -> None:

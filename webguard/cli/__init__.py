@@ -1,1 +1,1 @@
-"""The command line."""
+"""The `webguard` command: one module a family."""

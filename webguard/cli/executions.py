@@ -1,124 +1,114 @@
-"""`webguard executions`, `webguard status`, `webguard token`."""
+"""`webguard executions`: list, show, cancel."""
 
-from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.markup import escape
 
-from webguard.cli.common import JsonFlag, ago, duration, options, out, print_json, print_table, styled
-from webguard.cli.run import line
+from webguard.cli.common import JsonFlag, duration, instant, out, print_json, print_table, say
+from webguard.cli.frame import connected
+from webguard.cli.run import answer, exit_code, report, wait
+from webguard.client import Client
+from webguard.errors import UsageFault
+from webguard.follow import all_results
 
-app = typer.Typer(no_args_is_help=True, help="Executions: runs of suites.")
+app = typer.Typer(help="Executions: runs of suites.", no_args_is_help=True, rich_markup_mode="rich")
+ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
 
 
 @app.command("list")
+@connected
 def list_executions(
-    context: typer.Context,
-    suite: Annotated[str | None, typer.Option(help="Only of this suite.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 20,
-    as_json: JsonFlag = False,
+    client: Client,
+    suite: Annotated[str | None, typer.Option(help="Of this suite only.")] = None,
+    status: Annotated[str | None, typer.Option(help="Of this status only, e.g. failed, running.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the latest first.")] = 20,
+    json: JsonFlag = False,
 ) -> None:
     """List executions, the latest first.
 
-    Example: webguard executions list --suite checkout --status failed
+    Examples:
+
+      webguard executions list --suite checkout --status failed
+
+      webguard executions list -n 100 --json
     """
-    with options(context).client() as client:
-        found = list(client.items("/executions", limit, suite=suite, status=status))
-    if as_json:
+    found = list(islice(client.executions(suite=suite, status=status), limit))
+    if json:
         print_json(found)
         return
-    now = datetime.now(UTC)
-    rows = [
-        (
-            e["id"],
-            escape(e["suite"]),
-            styled(e["status"]),
-            f"{e['passed']}/{e['total']}",
-            duration(e["duration_ms"]),
-            e["triggered_by"],
-            ago(e["executed_at"], now),
-        )
-        for e in found
-    ]
-    columns = ("EXECUTION", "SUITE", "STATUS", "PASSED", "TOOK", "BY", "WHEN")
-    print_table(columns, rows, "no executions yet: webguard run SUITE")
-
-
-@app.command()
-def show(context: typer.Context, execution_id: str, as_json: JsonFlag = False) -> None:
-    """Show an execution, each attempt and the files it left.
-
-    Example: webguard executions show 5f3c…
-    """
-    with options(context).client() as client:
-        execution = client.get(f"/executions/{execution_id}")
-        results = list(client.items(f"/executions/{execution_id}/results"))
-        artifacts = list(client.items(f"/executions/{execution_id}/artifacts"))
-    if as_json:
-        print_json({**execution, "results": results, "artifacts": artifacts})
-        return
-    console = out()
-    console.print(f"[bold]{escape(execution['suite'])}[/] {styled(execution['status'])} {execution['id']}")
-    if execution["error_message"]:
-        console.print(escape(execution["error_message"]))
-    for result in results:
-        console.print(line(result))
-        for text in (result["error_message"] or "").splitlines()[1:]:
-            console.print(f"    [dim]{escape(text)}[/]")
-        for file in artifacts:
-            if file["result_id"] == result["id"]:
-                console.print(f"    {escape(file['name'])}  {file['url']}")
-
-
-@app.command()
-def cancel(
-    context: typer.Context,
-    execution_id: str,
-    reason: Annotated[str, typer.Option(help="Shown with the execution.")] = "cancelled on request",
-) -> None:
-    """Cancel an execution: nothing more is started, what runs is asked to end.
-
-    Example: webguard executions cancel 5f3c… --reason "wrong branch"
-    """
-    with options(context).client() as client:
-        client.post(f"/executions/{execution_id}/cancel", {"reason": reason})
-    out().print(f"cancelling {execution_id}")
-
-
-def status(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Show the platform: live services, queues, how far recording is.
-
-    Example: webguard status
-    """
-    with options(context).client() as client:
-        found = client.get("/status")
-        url = client.connection.url
-    if as_json:
-        print_json({"url": url, **found})
-        return
-    out().print(f"WebGuard at {url}")
-    rows = [
-        (
-            s["instance"],
-            duration(s["uptime_seconds"] * 1000),
-            f"{s['details']['busy']}/{s['details']['slots']}" if "slots" in s["details"] else "",
-        )
-        for s in found["services"]
-    ]
-    print_table(("SERVICE", "UP", "BUSY"), rows, "no service answers")
-    waiting = sum(found["queues"].values())
-    out().print(
-        f"{waiting} tasks wait, {found['running']} run, {found['recorder_lag']} events to be recorded, "
-        f"{found['dead_letters']} dead letters"
+    print_table(
+        ("ID", "SUITE", "STATUS", "PASSED", "FAILED", "CASES", "STARTED (UTC)", "TIME", "BY"),
+        [
+            (
+                *(e.id, e.suite, e.status, e.passed, e.failed, e.total),
+                *(instant(e.started_at), duration(e.duration_ms), e.triggered_by),
+            )
+            for e in found
+        ],
+        empty="no executions yet; start one with `webguard run SUITE`",
     )
 
 
-def token(context: typer.Context) -> None:
-    """Print an access token for the REST API.
+@app.command("show")
+@connected
+def show_execution(
+    client: Client,
+    execution_id: ExecutionId,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for its end; exit codes as of `webguard run`.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Show an execution, its results (with --json every attempt) and the files that its cases left.
 
-    Example: curl -H "Authorization: Bearer $(webguard token)" http://127.0.0.1:8080/api/v1/me
+    Examples:
+
+      webguard executions show 7d0f3a52-5b0e-5c4b-9a7e-2f4f6f0c1a11
+
+      webguard executions show 7d0f3a52-5b0e-5c4b-9a7e-2f4f6f0c1a11 --watch --json
     """
-    with options(context).client() as client:
-        typer.echo(client.log_in())
+    execution = client.execution(_uuid(execution_id))
+    if watch and not execution.is_final:
+        execution = wait(client, execution.id, execution.suite, watch=None)
+    results = all_results(client, execution) if execution.is_final else list(client.results(execution.id))
+    files = list(client.items(f"/executions/{execution.id}/artifacts"))
+    if json:
+        print_json({**answer(execution, results), "artifacts": files})
+    else:
+        by = f", by {escape(execution.requested_by)}" if execution.requested_by else ""
+        out().print(f"{execution.id}  {execution.triggered_by}{by}  {instant(execution.started_at)}")
+        report(execution, results)
+        if files:
+            out().print()
+            print_table(
+                ("FILE", "CASE", "ATTEMPT", "BYTES", "WHERE"),
+                [(f["name"], f["case"], f["attempt"], f["size"], client.url + f["url"]) for f in files],
+                "",
+            )
+    if watch:
+        raise typer.Exit(exit_code(execution, results))
+
+
+@app.command("cancel")
+@connected
+def cancel_execution(
+    client: Client,
+    execution_id: ExecutionId,
+    reason: Annotated[str | None, typer.Option(help="Kept with the execution.")] = None,
+) -> None:
+    """Cancel an execution: nothing more is started, what runs is asked to end.
+
+    Example:
+
+      webguard executions cancel 7d0f3a52-5b0e-5c4b-9a7e-2f4f6f0c1a11
+    """
+    client.cancel(_uuid(execution_id), reason)
+    say(f"asked to cancel {execution_id}")
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UsageFault(f"{text!r} is not the id of an execution; see `webguard executions list`") from error

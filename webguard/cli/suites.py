@@ -1,190 +1,172 @@
-"""`webguard apply` and `webguard suites`."""
+"""`webguard suites`: list, show, export, validate, delete; and `webguard schema`."""
 
-import difflib
-from datetime import UTC, datetime
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-from rich.markup import escape
+from rich.text import Text
 
-from shared.suites import SuiteDefinition
-from webguard.cli.common import JsonFlag, ago, options, out, print_json, print_table, styled
-from webguard.client import Client, Refused
-from webguard.suites import BadFiles, FileFault, SuiteFile, read_files
+from shared.settings import SkillSettings
+from shared.skill.discovery import Skill, discover
+from shared.suites import SkillInfo
+from shared.suites.params import check_params
+from webguard.cli.apply import definition_of
+from webguard.cli.common import USAGE, JsonFlag, count, err, instant, print_json, print_table, say
+from webguard.cli.frame import connected
+from webguard.client import Client, Saved
+from webguard.errors import UsageFault
+from webguard.schema import suite_schema
+from webguard.suites import SuiteFile, check_suites, find_files, read_suites, to_yaml
 
-app = typer.Typer(no_args_is_help=True, help="Suites: what is tested.")
-FileOption = Annotated[Path, typer.Option("--file", "-f", help="A suite file, or a folder of them.")]
-
-
-def apply(
-    context: typer.Context,
-    file: FileOption,
-    prune: Annotated[bool, typer.Option(help="Delete suites that are in no file.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Check and show what would change; change nothing.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Save suites from files. Nothing is saved when one of them is not valid; the same again changes nothing.
-
-    Examples:
-
-      webguard apply -f suites/
-
-      webguard apply -f suites/ --dry-run --prune
-    """
-    files = read_files(file)
-    with options(context).client() as client:
-        answers = [client_save(client, item, dry_run=True) for item in _checked(client, files)]
-        if not dry_run:
-            answers = [client_save(client, item, dry_run=False) for item in files]
-        gone = _pruned(client, files, dry_run=dry_run) if prune else []
-    if as_json:
-        suites = [{k: a[k] for k in ("name", "revision", "created", "changed")} for a in answers]
-        print_json({"suites": suites, "pruned": gone, "dry_run": dry_run})
-        return
-    for answer in answers:
-        _show(answer)
-    for name in gone:
-        out().print(f"[red]deleted[/] {escape(name)}")
-    if dry_run:
-        out().print("nothing was saved (--dry-run)")
-
-
-def _checked(client: Client, files: list[SuiteFile]) -> list[SuiteFile]:
-    """The files, every one of which the platform would take.
-
-    Raises:
-        BadFiles: with every fault of every file.
-    """
-    faults: list[FileFault] = []
-    for item in files:
-        try:
-            client.post("/suites/validate", item.suite.document())
-        except Refused as error:
-            if error.status != 422:
-                raise
-            faults += [item.fault(e["field"], e["message"]) for e in error.errors] or [item.fault("", error.detail)]
-    if faults:
-        raise BadFiles(faults)
-    return files
-
-
-def client_save(client: Client, item: SuiteFile, *, dry_run: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = client.post("/suites", item.suite.document(), dry_run=str(dry_run).lower())
-    return answer
-
-
-def _pruned(client: Client, files: list[SuiteFile], *, dry_run: bool) -> list[str]:
-    kept = {item.suite.suite for item in files}
-    gone = [suite["name"] for suite in client.items("/suites") if suite["name"] not in kept]
-    for name in gone:
-        if not dry_run:
-            client.delete(f"/suites/{name}")
-    return gone
-
-
-def _show(answer: dict[str, Any]) -> None:
-    name, revision = escape(answer["name"]), answer["revision"]
-    if not answer["changed"]:
-        out().print(f"[dim]unchanged[/] {name} (revision {revision})")
-        return
-    out().print(f"[green]{'created' if answer['created'] else 'changed'}[/] {name} (revision {revision})")
-    if answer["before"] is not None:
-        before, after = (_yaml(answer[key]).splitlines() for key in ("before", "definition"))
-        for line in list(difflib.unified_diff(before, after, "saved", "file", lineterm="", n=1))[2:]:
-            style = {"+": "green", "-": "red"}.get(line[:1], "dim")
-            out().print(f"  [{style}]{escape(line)}[/]")
-
-
-def _yaml(document: Any) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+app = typer.Typer(help="Suites: named sets of cases.", no_args_is_help=True, rich_markup_mode="rich")
+Name = Annotated[str, typer.Argument(help="The suite's name.", show_default=False)]
+Skills = Annotated[
+    list[Path] | None, typer.Option("--skills", metavar="DIR", help="A folder of skill folders, besides ours.")
+]
 
 
 @app.command("list")
-def list_suites(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List suites with their last execution.
+@connected
+def list_suites(client: Client, json: JsonFlag = False) -> None:
+    """List the suites.
 
-    Example: webguard suites list
+    Example:
+
+      webguard suites list --json
     """
-    with options(context).client() as client:
-        suites = list(client.items("/suites"))
-    if as_json:
-        print_json(suites)
+    rows = list(client.suites())
+    if json:
+        print_json(rows)
         return
-    now = datetime.now(UTC)
-    rows = [
-        (
-            escape(s["name"]),
-            str(s["cases"]),
-            s["schedule_cron"] or "",
-            styled(s["last_status"] or ""),
-            ago(s["last_execution_at"], now),
-        )
-        for s in suites
-    ]
-    print_table(("SUITE", "CASES", "SCHEDULE", "LAST", "WHEN"), rows, "no suites yet: webguard apply -f FILE")
+    print_table(
+        ("SUITE", "REVISION", "CASES", "SCHEDULE", "ZONE", "ENABLED", "UPDATED (UTC)", "DESCRIPTION"),
+        [
+            (
+                *(r.name, r.revision, r.cases, r.schedule_cron, r.timezone if r.schedule_cron else ""),
+                *(r.enabled, instant(r.updated_at), r.description),
+            )
+            for r in rows
+        ],
+        empty="no suites yet; save one with `webguard apply -f FILE`",
+    )
 
 
-@app.command()
-def show(context: typer.Context, name: str, as_json: JsonFlag = False) -> None:
-    """Show a suite, its cases and its last 30 days.
+@app.command("show")
+@connected
+def show_suite(client: Client, name: Name, json: JsonFlag = False) -> None:
+    """Show a suite's definition.
 
-    Example: webguard suites show checkout
+    Example:
+
+      webguard suites show checkout
     """
-    with options(context).client() as client:
-        suite = client.get(f"/suites/{name}")
-    if as_json:
+    suite = client.suite(name)
+    if json:
         print_json(suite)
-        return
-    definition, statistics = suite["definition"], suite["statistics"] or {}
-    console = out()
-    console.print(f"[bold]{escape(suite['name'])}[/] revision {suite['revision']}, saved {suite['saved_at']}")
-    if statistics.get("pass_rate") is not None:
-        console.print(f"30 days: {statistics['total_executions']} executions, {statistics['pass_rate']:g} % passed")
-    rows = [
-        (escape(c["name"]), c["skill"], str(c.get("kind", "")), escape(", ".join(c.get("depends_on", []))))
-        for c in definition["cases"]
-    ]
-    print_table(("CASE", "SKILL", "KIND", "DEPENDS ON"), rows, "no cases")
+    else:
+        sys.stdout.write(to_yaml(definition_of(suite)))
 
 
-@app.command()
-def export(context: typer.Context, name: str) -> None:
+@app.command("export")
+@connected
+def export_suite(
+    client: Client,
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there. [default: standard output]")
+    ] = None,
+) -> None:
     """Print a suite as a file that `webguard apply` takes.
 
-    Example: webguard suites export checkout > checkout.yaml
+    Example:
+
+      webguard suites export checkout -o checkout.yaml
     """
-    with options(context).client() as client:
-        typer.echo(client.text(f"/suites/{name}/export"), nl=False)
+    text = client.export_suite(name)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
 
 
-@app.command()
-def delete(context: typer.Context, name: str) -> None:
-    """Delete a suite; what it ran stays.
+@app.command("delete")
+@connected
+def delete_suite(client: Client, name: Name) -> None:
+    """Delete a suite. Its executions stay.
 
-    Example: webguard suites delete checkout
+    Example:
+
+      webguard suites delete checkout
     """
-    with options(context).client() as client:
-        client.delete(f"/suites/{name}")
-    out().print(f"deleted {escape(name)}")
+    client.delete_suite(name)
+    say(f"deleted {name}")
 
 
-@app.command()
-def validate(context: typer.Context, file: FileOption) -> None:
-    """Check suite files against the platform's skills without saving them.
+@app.command("validate")
+def validate_suites(
+    path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="A suite file, or a folder of them.")],
+    skills: Skills = None,
+    json: JsonFlag = False,
+) -> None:
+    """Check suite files against the skills that are installed here. No platform is needed.
 
-    Example: webguard suites validate -f suites/
+    Each fault is printed as `file:line: field: message`; exit code 2 if there is one.
+
+    Example:
+
+      webguard suites validate suites/
     """
-    with options(context).client() as client:
-        files = _checked(client, read_files(file))
-    out().print(f"{len(files)} {'suite is' if len(files) == 1 else 'suites are'} valid")
+    files = find_files(path)
+    suites, faults = read_suites(files)
+    found = discover([*(skills or []), *SkillSettings().skills_path])
+    known = {name: _info(skill) for name, skill in found.skills.items()}
+    faults += check_suites(suites, known)
+    if json:
+        print_json([{"file": str(f.file), "line": f.line, "field": f.field, "message": f.message} for f in faults])
+    else:
+        console = err()
+        for fault in faults:
+            console.print(Text(str(fault)))
+        if not faults:
+            say(f"{count(len(suites), 'suite')} in {count(len(files), 'file')}: no faults")
+    if faults:
+        raise typer.Exit(USAGE)
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of a suite file, for editors.
+def schema(
+    skills: Skills = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there. [default: standard output]")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of suite files, params of the installed skills included. No platform is needed.
 
-    Example: webguard suites schema > suite.schema.json
+    Editors with a YAML language server complete and check a file that begins with
+
+      # yaml-language-server: $schema=suite.schema.json
+
+    Example:
+
+      webguard schema -o suite.schema.json
     """
-    print_json(SuiteDefinition.model_json_schema())
+    found = discover([*(skills or []), *SkillSettings().skills_path])
+    document = suite_schema(found.skills.values())
+    if output is None:
+        print_json(document)
+        return
+    try:
+        import json
+
+        output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageFault(f"{output} cannot be written: {error}") from error
+
+
+def _info(skill: Skill) -> SkillInfo:
+    return SkillInfo(skill.name, skill.manifest.metadata.kind, lambda params: check_params(skill.schema, params))
+
+
+def client_save(client: Client, file: SuiteFile, *, dry_run: bool) -> Saved:
+    """Save the suite of a file."""
+    return client.save_suite(file.suite.document(), dry_run=dry_run)

@@ -5,18 +5,20 @@ import sys
 import tempfile
 import threading
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from webguard.cli.common import FAILED, err, options
 from webguard.client import Client, find_connection
-from webguard.demo.run import PASSWORD, run_demo, running_shop
-from webguard.local.environment import parse_scale
-from webguard.local.launcher import Launcher
+from webguard.errors import UsageFault
+
+if TYPE_CHECKING:
+    from webguard.local.launcher import Launcher
 
 PortOption = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Port of the API; 0: a free one. Default: 8080.")
@@ -42,16 +44,18 @@ def up(
 
       webguard up --data-dir /var/lib/webguard --port 9000 --scale dispatcher=2
     """
+    from webguard.local.environment import parse_scale  # commands that need no launcher do not wait for it
+
     try:
         wanted = parse_scale(scale)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--scale") from error
+        raise UsageFault(f"--scale: {error}") from error
     folder = data_dir or options(context).data_dir
     with ExitStack() as stack:
-        launcher, stopped = _launch(stack, folder, port, wanted, s3=not no_s3)
-        sys.stdout.write(f"ready {launcher.url}\n")
+        running = _launch(stack, folder, port, wanted, s3=not no_s3)
+        sys.stdout.write(f"ready {running.launcher.url}\n")
         sys.stdout.flush()
-        stopped.wait()
+        running.wait()
 
 
 def demo(
@@ -71,6 +75,10 @@ def demo(
 
       webguard demo --exit --json out.json
     """
+    from webguard.demo.run import PASSWORD, run_demo, running_shop
+
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageFault(f"--json {json_file}: there is no folder {json_file.absolute().parent}")
     with ExitStack() as stack:
         folder = data_dir or options(context).data_dir
         if exit_after and data_dir is None:
@@ -79,16 +87,35 @@ def demo(
             folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
         if exit_after and port is None:
             port = 0
-        _, stopped = _launch(stack, folder, port, {}, secrets={"WEBGUARD_SECRET_SHOP_PASSWORD": PASSWORD})
+        running = _launch(stack, folder, port, {}, secrets={"WEBGUARD_SECRET_SHOP_PASSWORD": PASSWORD})
         shop_url = stack.enter_context(running_shop(folder / "logs"))
         client = stack.enter_context(Client(find_connection(None, None, folder, {})))
         wrong = run_demo(client, shop_url, json_file, err())
         if not exit_after:
             err().print(f"the shop: {shop_url}; Ctrl-C stops all. Run a suite again with:")
             err().print(f"  webguard run shop-api --watch --var base_url={shop_url}", soft_wrap=True)
-            stopped.wait()
+            running.wait()
     if wrong:
         raise typer.Exit(FAILED)
+
+
+@dataclass
+class Running:
+    """A platform of ours. Ctrl-C and SIGTERM end `wait`; anything else they interrupt, once: stopping is in order."""
+
+    launcher: "Launcher"
+    _told: threading.Event = field(default_factory=threading.Event)
+    _waits: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        self._waits.set()
+        self._told.wait()
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        first = not self._told.is_set()
+        self._told.set()
+        if first and not self._waits.is_set():
+            raise KeyboardInterrupt
 
 
 def _launch(
@@ -99,24 +126,19 @@ def _launch(
     *,
     s3: bool = True,
     secrets: dict[str, str] | None = None,
-) -> tuple[Launcher, threading.Event]:
-    """The running platform, stopped when the stack is left, and what Ctrl-C and SIGTERM set."""
-    stopped, ready = threading.Event(), threading.Event()
+) -> Running:
+    """The running platform, stopped when the stack is left."""
+    from webguard.local.launcher import Launcher
 
-    def on_signal(number: int, _: FrameType | None) -> None:
-        stopped.set()
-        if not ready.is_set():
-            raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        stack.callback(signal.signal, number, signal.signal(number, on_signal))
     console = err()
 
     def say(line: str) -> None:
         console.print(f"[dim]{escape(line)}[/]")
 
     launcher = Launcher(folder, port=port, scale=scale, s3=s3, executor_env=secrets, say=say)
+    running = Running(launcher)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.signal(number, running.on_signal))
     launcher.start()
     stack.callback(launcher.stop)
-    ready.set()
-    return launcher, stopped
+    return running

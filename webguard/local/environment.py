@@ -60,7 +60,7 @@ _KEPT = (
         "https_proxy",
         "no_proxy",
     ),
-    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "WEBGUARD_REPLICAS"),
+    "WEBGUARD_REPLICAS",
 )
 _KEPT_PREFIXES = ("LC_", "OTEL_")
 # And what users set for cases and skills, or for one service.
@@ -148,6 +148,8 @@ def processes(
                 # -P: a folder named `shared` where the user happens to stand is not ours.
                 command = (sys.executable, "-P", "-m", f"services.{service}", *(("--kind", kind) if kind else ()))
                 env = environment(service, name, ports.get(name, 0), backends, outer)
+                if service == "executors":
+                    env |= executor_env
                 found.append(Process(name, service, command, env, ports.get(name, 0)))
     return found
 

@@ -123,17 +123,23 @@ def render_config(
     sync_interval: str,
 ) -> str:
     """nats.conf: what each user may publish and subscribe to, and `sync_interval`, so that accepted means on disk."""
-    blocks = []
-    for name, access in allowed.items():
-        publish = ", ".join(f'"{subject}"' for subject in access.publish)
-        subscribe = ", ".join(f'"{subject}"' for subject in access.subscribe)
-        blocks.append(
-            f'    {{ user: "{name}", password: "{passwords[name]}", permissions: {{\n'
-            f"        publish: {{ allow: [{publish}] }}, subscribe: {{ allow: [{subscribe}] }},\n"
-            "        allow_responses: { max: 1, expires: 10s } } }"
-        )
+    quoted = {name: json.dumps(passwords[name]) for name in allowed}
     return (
         f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\nserver_name: webguard\nmax_payload: 1MB\n"
         f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {sync_interval} }}\n"
-        "authorization {\n  users: [\n" + ",\n".join(blocks) + "\n  ]\n}\n"
+        + render_users(allowed, quoted)
     )
+
+
+def render_users(allowed: Mapping[str, Access], passwords: Mapping[str, str]) -> str:
+    """The part with the users. Passwords as they are to stand there: quoted, or the name of a variable."""
+    blocks = []
+    for name, access in allowed.items():
+        publish = ", ".join(json.dumps(subject) for subject in access.publish)
+        subscribe = ", ".join(json.dumps(subject) for subject in access.subscribe)
+        blocks.append(
+            f'    {{ user: "{name}", password: {passwords[name]}, permissions: {{\n'
+            f"        publish: {{ allow: [{publish}] }}, subscribe: {{ allow: [{subscribe}] }},\n"
+            "        allow_responses: { max: 1, expires: 10s } } }"
+        )
+    return "authorization {\n  users: [\n" + ",\n".join(blocks) + "\n  ]\n}\n"

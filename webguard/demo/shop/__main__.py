@@ -12,7 +12,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m webguard.demo.shop", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     port: int = parser.parse_args().port
-    uvicorn.run(make_app(os.environ.get("SHOP_PASSWORD", "demo")), host="127.0.0.1", port=port, log_level="warning")
+    app = make_app(os.environ.get("SHOP_PASSWORD", "demo"))
+    # The slow report must not hold up the end.
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

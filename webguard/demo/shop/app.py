@@ -20,6 +20,7 @@ from webguard.demo.shop import pages
 from webguard.demo.shop.catalog import CUSTOMERS, PRODUCTS, orders, prices
 
 SLOW_SECONDS = 30.0
+MOST_OF_ONE = 99
 
 
 @dataclass
@@ -29,7 +30,8 @@ class Shop:
     password: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     carts: dict[str, dict[int, int]] = field(default_factory=dict)
-    tokens: set[str] = field(default_factory=set)
+    tokens: dict[str, list[int]] = field(default_factory=dict)  # who signed in → numbers of their orders
+    last_number: int = 999
     ordered: dict[int, dict[str, Any]] = field(default_factory=dict)
     seen_keys: set[str] = field(default_factory=set)
 
@@ -65,7 +67,8 @@ class Shop:
         if number in PRODUCTS:
             async with request.form() as form:
                 quantity = str(form.get("quantity", "1"))
-            cart[number] = cart.get(number, 0) + (int(quantity) if quantity.isdigit() else 1)
+            more = int(quantity) if quantity.isdecimal() and len(quantity) < 4 else 1
+            cart[number] = min(cart.get(number, 0) + max(more, 1), MOST_OF_ONE)
         response = RedirectResponse("/cart", 303)
         response.set_cookie("visitor", visitor, httponly=True, samesite="lax")
         return response
@@ -107,11 +110,15 @@ class Shop:
         if body.get("user") != "demo" or body.get("password") != self.password:
             return JSONResponse({"error": "wrong user or password"}, 401)
         token = secrets.token_hex(16)
-        self.tokens.add(token)
+        self.tokens[token] = []
         return JSONResponse({"token": token, "expires_in": 3600})
 
     async def products(self, request: Request) -> Response:
-        return JSONResponse({"items": [p.document for p in PRODUCTS.values()], "total": len(PRODUCTS)})
+        offset, limit = (_number(request.query_params.get(name), default) for name, default in _PAGE)
+        if offset is None or limit is None:
+            return JSONResponse({"error": "offset, limit: whole numbers from 0 to 999"}, 422)
+        items = [p.document for p in PRODUCTS.values()][offset : offset + limit]
+        return JSONResponse({"items": items, "total": len(PRODUCTS), "offset": offset})
 
     async def product_document(self, request: Request) -> Response:
         number = request.path_params["number"]
@@ -125,18 +132,35 @@ class Shop:
         return JSONResponse(document)
 
     async def order(self, request: Request) -> Response:
-        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
-            return JSONResponse({"error": "sign in first"}, 401)
-        if request.method == "DELETE":
-            if self.ordered:
-                self.ordered.popitem()
-            return Response(status_code=204)
-        product = PRODUCTS.get((await _json(request)).get("product_id", 0))
+        mine = self.orders_of(request)
+        if mine is None:
+            return _SIGN_IN
+        wanted = (await _json(request)).get("product_id")
+        product = PRODUCTS.get(wanted) if type(wanted) is int else None
         if product is None:
             return JSONResponse({"error": "product_id: there is no such product"}, 422)
-        number = 1000 + len(self.ordered)
-        self.ordered[number] = {"id": number, "product": product.name, "status": "new", "price": product.cents / 100}
-        return JSONResponse(self.ordered[number], 201)
+        self.last_number += 1
+        order = {"id": self.last_number, "product": product.name, "status": "new", "price": product.cents / 100}
+        self.ordered[self.last_number] = order
+        mine.append(self.last_number)
+        return JSONResponse(order, 201)
+
+    async def last_order(self, request: Request) -> Response:
+        """The last order of whoever asks: suites that run side by side do not meet."""
+        mine = self.orders_of(request)
+        if mine is None:
+            return _SIGN_IN
+        if not mine:
+            return JSONResponse({"error": "you have ordered nothing"}, 404)
+        if request.method == "DELETE":
+            del self.ordered[mine.pop()]
+            return Response(status_code=204)
+        return JSONResponse(self.ordered[mine[-1]])
+
+    def orders_of(self, request: Request) -> list[int] | None:
+        """None: not signed in."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return self.tokens.get(token) if scheme == "Bearer" else None
 
     async def stock(self, request: Request) -> Response:
         key = request.query_params.get("key", "")
@@ -173,6 +197,17 @@ class Shop:
         return JSONResponse({"error": f"there is no export {name}"}, 404)
 
 
+_SIGN_IN = JSONResponse({"error": "sign in first"}, 401)
+_PAGE = (("offset", 0), ("limit", 100))
+
+
+def _number(text: str | None, default: int) -> int | None:
+    """None: not a number that a page can have."""
+    if text is None:
+        return default
+    return int(text) if text.isdecimal() and len(text) < 4 else None
+
+
 async def _json(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
@@ -206,7 +241,7 @@ def make_app(password: str) -> Starlette:
             Route("/api/products", shop.products),
             Route("/api/products/{number:int}", shop.product_document),
             Route("/api/orders", shop.order, methods=["POST"]),
-            Route("/api/orders/last", shop.order, methods=["DELETE"]),
+            Route("/api/orders/last", shop.last_order, methods=["GET", "DELETE"]),
             Route("/api/stock", shop.stock),
             Route("/api/reports/sales", shop.report),
             Route("/export/{name}", shop.export),

@@ -56,13 +56,16 @@ def orders(*, sound: bool) -> list[dict[str, Any]]:
         for number in range(1, 41)
     ]
     if not sound:
+        # FAULT orders
         rows[11]["id"] = 11  # repeats the one before
         rows[17]["customer_id"] = None
         rows[23]["amount"] = -19.9
-        rows[30]["customer_id"] = 99  # nobody
+        # FAULT unknown-customer
+        rows[30]["customer_id"] = 99
     return rows
 
 
 def prices(now: datetime, *, fresh: bool) -> list[dict[str, Any]]:
+    # FAULT stale-prices: where they are not fresh.
     updated = now - (timedelta(minutes=5) if fresh else timedelta(days=30))
     return [{"product_id": p.id, "price": p.cents / 100, "updated_at": updated.isoformat()} for p in PRODUCTS.values()]
