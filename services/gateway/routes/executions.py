@@ -1,5 +1,6 @@
 """Executions: asked for, listed, watched, cancelled."""
 
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -23,8 +24,10 @@ from services.gateway.models import (
 )
 from services.gateway.problems import invalid
 from shared.bus.lookup import StoredMessage
+from shared.errors import Unavailable
 from shared.suites.definition import Name
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/executions", tags=["executions"])
 
 
@@ -98,12 +101,16 @@ async def follow_execution(
     """
     has_ended = execution.completed_at is not None
     events = live.follow(gateway.app.nc, who.tenant, execution.id, after, has_ended)
-    async for message in events:
-        yield ServerSentEvent(
-            id=str(message.sequence),
-            event=live.type_of(message).removeprefix("webguard.").removesuffix(".v1"),
-            raw_data=_public(message),
-        )
+    try:
+        async for message in events:
+            yield ServerSentEvent(
+                id=str(message.sequence),
+                event=live.type_of(message).removeprefix("webguard.").removesuffix(".v1"),
+                raw_data=_public(message),
+            )
+    except Unavailable as error:
+        # The stream ends without the execution's end: clients come again with the id they have.
+        log.warning("an event stream broke off", extra={"execution_id": str(execution.id), "error": str(error)})
 
 
 def _public(message: StoredMessage) -> str:
