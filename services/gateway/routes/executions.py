@@ -1,7 +1,7 @@
 """Executions: asked for, listed, watched, cancelled."""
 
-import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,10 +24,8 @@ from services.gateway.models import (
 )
 from services.gateway.problems import invalid
 from shared.bus.lookup import StoredMessage
-from shared.errors import Unavailable
 from shared.suites.definition import Name
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/executions", tags=["executions"])
 
 
@@ -101,16 +99,13 @@ async def follow_execution(
     """
     has_ended = execution.completed_at is not None
     events = live.follow(gateway.app.nc, who.tenant, execution.id, after, has_ended)
-    try:
+    async with aclosing(events):
         async for message in events:
             yield ServerSentEvent(
                 id=str(message.sequence),
                 event=live.type_of(message).removeprefix("webguard.").removesuffix(".v1"),
                 raw_data=_public(message),
             )
-    except Unavailable as error:
-        # The stream ends without the execution's end: clients come again with the id they have.
-        log.warning("an event stream broke off", extra={"execution_id": str(execution.id), "error": str(error)})
 
 
 def _public(message: StoredMessage) -> str:
