@@ -49,8 +49,11 @@ class Cache:
 
     async def count_wrong_password(self, tenant: str, username: str) -> None:
         key = _login_key(tenant, username)
-        if await self._try(self._redis.incr(key)) == 1:
-            await self._try(self._redis.expire(key, LOGIN_WINDOW_SECONDS))
+        async with self._redis.pipeline(transaction=True) as both:
+            # Together: a count without an end would lock its user out for ever.
+            both.set(key, 0, ex=LOGIN_WINDOW_SECONDS, nx=True)
+            both.incr(key)
+            await self._try(both.execute())
 
     async def _try(self, call: Awaitable[T]) -> T | None:
         try:

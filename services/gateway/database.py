@@ -13,6 +13,16 @@ from shared.settings import DatabaseSettings
 from shared.sql import load_queries
 
 Row = Mapping[str, Any]
+# Errors of the connection and the server; those of a query are ours, and no reason to try again.
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 
 class Database:
@@ -96,10 +106,8 @@ class Database:
         try:
             async with self._pool.acquire(timeout=5) as connection:
                 yield connection
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _AWAY as error:
             raise Unavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error
-        except (asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError) as error:
-            raise Unavailable(f"PostgreSQL: {error}") from error
 
 
 class Transaction:

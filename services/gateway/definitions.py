@@ -16,14 +16,13 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
+from services.gateway import values
 from services.gateway.problems import FieldError, Refusal, faults_of, refuse_faults
 from shared.events import Kind
 from shared.suites import SkillInfo, SuiteDefinition, check
 from shared.suites.params import check_params
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
-# A few aliases of aliases make more than a machine can hold.
-MAX_NODES = 200_000
 
 
 @dataclass(frozen=True)
@@ -72,20 +71,23 @@ def parse(body: bytes, is_yaml: bool) -> Any:
     Raises:
         Refusal: it is not JSON or not YAML; the text says where.
     """
-    if not is_yaml:
-        try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal(422, f"the body is not JSON: {error}") from error
+    try:
+        document = _yaml().load(body.decode()) if is_yaml else msgspec.json.decode(body)
+        values.check(document)
+    except (YAMLError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        what = "YAML" if is_yaml else "JSON"
+        raise Refusal(422, f"the body is not {what} that can be stored: {' '.join(str(error).split())}") from error
+    return document
+
+
+def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _Constructor
-    try:
-        document = yaml.load(body.decode())
-    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise Refusal(422, f"the body is not YAML: {' '.join(str(error).split())}") from error
-    if sum(1 for _ in _nodes(document)) > MAX_NODES:
-        raise Refusal(422, f"the body has more than {MAX_NODES:,} values, counted with its aliases")
-    return document
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.allow_unicode = True
+    return yaml
 
 
 def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
@@ -118,13 +120,8 @@ def read(document: Any, skills: Mapping[str, Skill]) -> SuiteDefinition:
 
 
 def to_yaml(definition: Mapping[str, Any]) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Representer = _Representer
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.allow_unicode = True
     text = StringIO()
-    yaml.dump(dict(definition), text)
+    _yaml().dump(dict(definition), text)
     return text.getvalue()
 
 
@@ -147,16 +144,3 @@ def _changes(before: Any, after: Any, at: str) -> Iterator[Change]:
             yield from _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))
     elif before != after:
         yield Change(field=at, before=before, after=after)
-
-
-def _nodes(value: Any) -> Iterator[Any]:
-    """Every value of a document, one more than MAX_NODES at most: an alias may hold itself."""
-    waiting, seen = [value], 0
-    while waiting and seen <= MAX_NODES:
-        item = waiting.pop()
-        seen += 1
-        yield item
-        if isinstance(item, dict):
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item

@@ -1,7 +1,9 @@
 """An execution as it happens: its events in the order of the stream, from any point on."""
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from uuid import UUID
 
 import msgspec
@@ -15,6 +17,9 @@ from shared.bus.lookup import StoredMessage
 from shared.bus.topology import EVENTS
 from shared.errors import Unavailable
 
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
 # A quiet consumer may have died with its server: look into the stream itself, and begin anew if it has more.
 QUIET_SECONDS = 5.0
 # The server removes a consumer that nobody listens to; who goes away is often in no position to do so.
@@ -44,32 +49,42 @@ def is_end(message: StoredMessage) -> bool:
 
 async def follow(
     nc: Client, tenant: str, execution_id: UUID, after: int, has_ended: bool
-) -> AsyncIterator[StoredMessage]:
+) -> AsyncGenerator[StoredMessage, None]:
     """Events with a sequence above `after`, as they come; ends with the execution.
+
+    While the stream does not answer it waits: whoever watches goes on where they were.
 
     Args:
         has_ended: the execution is known to be over: nothing is waited for.
-
-    Raises:
-        Unavailable: the stream does not answer.
     """
     subject, last = subject_of(tenant, execution_id), after
     while True:
-        async for message in lookup.messages(nc, EVENTS.name, subject, last):
-            last = message.sequence
-            yield message
-            if is_end(message):
+        try:
+            async with aclosing(_from(nc, subject, last, has_ended)) as found:
+                async for message in found:
+                    last = message.sequence
+                    yield message
+                    if is_end(message):
+                        return
+            if has_ended:
                 return
-        if has_ended:
-            return
-        async for message in _pushed(nc, subject, last):
-            last = message.sequence
-            yield message
-            if is_end(message):
-                return
+        except Unavailable as error:
+            log.warning("following an execution is held up", extra={"subject": subject, "error": str(error)})
+            await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _pushed(nc: Client, subject: str, after: int) -> AsyncIterator[StoredMessage]:
+async def _from(nc: Client, subject: str, after: int, has_ended: bool) -> AsyncGenerator[StoredMessage, None]:
+    """What is stored, and then what comes."""
+    async for message in lookup.messages(nc, EVENTS.name, subject, after):
+        after = message.sequence
+        yield message
+    if not has_ended:
+        async with aclosing(_pushed(nc, subject, after)) as pushed:
+            async for message in pushed:
+                yield message
+
+
+async def _pushed(nc: Client, subject: str, after: int) -> AsyncGenerator[StoredMessage, None]:
     """What is stored after a sequence, as the server pushes it; ends when the stream has more than was pushed."""
     config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
     try:

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from services.gateway import values
 from services.gateway.auth import Role
 from services.gateway.definitions import Change
 from shared.events import ArtifactKind, ErrorType, Kind, ResultStatus, TriggeredBy
@@ -15,6 +16,11 @@ ExecutionStatus = Literal["queued", "running", "passed", "failed", "error", "tim
 # PostgreSQL's text takes everything but NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=500)]
 Item = TypeVar("Item")
+
+
+def _storable(value: Item) -> Item:
+    values.check(value)
+    return value
 
 
 class Body(BaseModel):
@@ -113,7 +119,9 @@ class Valid(BaseModel):
 
 class Trigger(Body):
     suite: Name = Field(examples=["checkout"])
-    variables: dict[VariableName, JsonValue] = Field(default_factory=dict, description="instead of the suite's")
+    variables: Annotated[dict[VariableName, JsonValue], AfterValidator(_storable)] = Field(
+        default_factory=dict, description="instead of the suite's"
+    )
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")] | None = (
         Field(None, description="two requests with one key are one execution", examples=["build-4711"])
     )

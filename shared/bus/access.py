@@ -43,8 +43,6 @@ def _read_bucket(bucket: str, kind: str = "KV") -> list[str]:
         f"$JS.API.CONSUMER.CREATE.{stream}.>",
         f"$JS.API.CONSUMER.DELETE.{stream}.>",
         "$JS.FC.>",
-        # nats-py looks for the stream of an object's pieces by their subject.
-        "$JS.API.STREAM.NAMES",
     ]
 
 
@@ -121,6 +119,8 @@ def users() -> dict[str, Access]:
                 f"$JS.API.CONSUMER.DELETE.{t.EVENTS.name}.>",
                 f"$JS.API.CONSUMER.CREATE.{t.EVENTS.name}",
                 "$JS.API.STREAM.INFO.*",
+                # To read a file, nats-py looks for the stream of its pieces by their subject.
+                "$JS.API.STREAM.NAMES",
                 "$JS.API.CONSUMER.INFO.>",
                 t.PING_SUBJECT,
             ],

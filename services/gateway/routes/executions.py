@@ -1,6 +1,7 @@
 """Executions: asked for, listed, watched, cancelled."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -98,12 +99,13 @@ async def follow_execution(
     """
     has_ended = execution.completed_at is not None
     events = live.follow(gateway.app.nc, who.tenant, execution.id, after, has_ended)
-    async for message in events:
-        yield ServerSentEvent(
-            id=str(message.sequence),
-            event=live.type_of(message).removeprefix("webguard.").removesuffix(".v1"),
-            raw_data=_public(message),
-        )
+    async with aclosing(events):
+        async for message in events:
+            yield ServerSentEvent(
+                id=str(message.sequence),
+                event=live.type_of(message).removeprefix("webguard.").removesuffix(".v1"),
+                raw_data=_public(message),
+            )
 
 
 def _public(message: StoredMessage) -> str:

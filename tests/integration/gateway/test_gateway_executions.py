@@ -140,6 +140,7 @@ async def test_one_idempotency_key_is_one_execution_and_one_request(tenant: Tena
         ({}, 422, "suite"),
         ({"suite": "a.b"}, 422, "suite"),
         ({"suite": "off", "variables": {"a b": 1}}, 422, "variables.a b.[key]"),
+        ({"suite": "off", "variables": {"a": "\ud800"}}, 422, "variables"),
         ({"suite": "off", "triggered_by": "schedule"}, 422, "triggered_by"),
         ({"suite": "off", "idempotency_key": ""}, 422, "idempotency_key"),
         ({"suite": "off", "ci_branch": "a\x00b"}, 422, "ci_branch"),
@@ -150,7 +151,8 @@ async def test_a_request_that_cannot_run_is_refused(
     tenant: Tenant, events: Bus, body: dict[str, Any], status: int, field: str | None
 ) -> None:
     await tenant.api.post("/suites", json=definition("off", enabled=False))
-    answer = await tenant.api.post("/executions/trigger", json=body)
+    headers = {"content-type": "application/json"}
+    answer = await tenant.api.post("/executions/trigger", content=json.dumps(body), headers=headers)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert [error["field"] for error in answer.json().get("errors", [])] == ([field] if field else [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import signal
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -18,7 +19,7 @@ from shared.events import Artifact
 from shared.settings import ArtifactSettings
 from tests.integration.gateway.conftest import Bus, Tenant, definition, eventually, make_tenant
 from tests.integration.gateway.stage import Stage, s3_environment, stage
-from tests.integration.gateway.test_gateway_executions import ended, finished_case, started, until_status
+from tests.integration.gateway.test_gateway_executions import ended, finished_case, started, stream, until_status
 from tests.servers import artifact_settings, bus_settings
 from webguard.local.objectstore import ObjectStoreServer
 from webguard.local.postgres import PostgresServer
@@ -158,9 +159,9 @@ async def test_a_full_stream_is_429_and_a_server_that_is_away_503(
             api.headers["X-API-Key"] = tenant.keys["admin"]
             assert (await api.post("/suites", json=definition())).status_code == 201
             nc: Client = await connect(bus_settings(servers.nats), "test")
-            stream = await nc.jetstream().stream_info(REQUESTS.name)
-            stream.config.max_bytes = 1
-            await nc.jetstream().update_stream(stream.config)
+            config = (await nc.jetstream().stream_info(REQUESTS.name)).config
+            config.max_bytes = 1
+            await nc.jetstream().update_stream(config)
             full = await api.post("/executions/trigger", json={"suite": "checkout"})
             assert (full.status_code, full.headers["retry-after"]) == (429, "30")
             await nc.close()
@@ -185,3 +186,36 @@ async def test_a_full_stream_is_429_and_a_server_that_is_away_503(
                 return (await api.get("/suites")).status_code == 200
 
             await eventually(ready)
+
+
+async def test_who_watches_goes_on_watching_when_nats_was_away(
+    postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    """On servers of its own: NATS is killed."""
+    with (
+        stage(postgres_server, redis_server) as servers,
+        servers.service("recorder"),
+        servers.service("gateway") as url,
+    ):
+        connection = await asyncpg.connect(servers.database.dsn)
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=60) as api:
+            tenant = await make_tenant(connection, api, "watching")
+            await connection.close()
+            api.headers["X-API-Key"] = tenant.keys["viewer"]
+            execution = uuid4()
+            nc = await connect(bus_settings(servers.nats), "test")
+            events = Bus(nc)
+            await events.say(started(tenant, execution))
+            await until_status(tenant, execution, "running")
+            async with api.stream("GET", f"/executions/{execution}/events") as response:
+                seen = stream(response)
+                assert (await anext(seen)).name == "execution.started"
+                assert servers.nats.child is not None
+                servers.nats.child.stop(signal.SIGKILL)
+                servers.nats.start()
+                await nc.close()
+                nc = await connect(bus_settings(servers.nats), "test")
+                events = Bus(nc)
+                await events.say(finished_case(tenant, execution, "a"), ended(tenant, execution))
+                assert [event.name async for event in seen] == ["case.finished", "execution.finished"]
+            await nc.close()

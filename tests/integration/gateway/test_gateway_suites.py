@@ -105,6 +105,9 @@ async def test_a_definition_that_is_wrong_is_refused_with_its_field(
         (b"a: [", "application/yaml", 422),
         (b"a: !!python/object/apply:os.system [true]", "application/yaml", 422),
         (b"x: &x [*x]", "application/yaml", 422),
+        (b'{"suite": "\\ud800"}', "application/json", 422),
+        (b'x: "\\ud800"', "application/yaml", 422),
+        (b"x: .inf", "application/yaml", 422),
         (
             b"a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
             b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n"
