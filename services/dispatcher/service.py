@@ -57,6 +57,7 @@ class Inbox:
     cancel: str | None = None
     cancel_delivery: Delivery | None = None
     fired_at: datetime | None = None
+    read_again: bool = False  # its state was read from the ledger for the sake of its timer
 
     @property
     def hints(self) -> Hints:
@@ -165,6 +166,12 @@ class Dispatcher:
                 _note_durations(entry, inbox)
             if entry.sequence == 0 or decision.state != entry.state:
                 changes.append(Change(entry, decision))
+            elif inbox.fired_at is not None and not inbox.read_again and entry.state.finished_at is None:
+                # A timer that changes nothing: another replica may have set it, from a later state than ours.
+                # Where a decision does change something, the compare-and-set finds that out.
+                inbox.read_again = True
+                self._entries.pop(execution_id, None)
+                again.append(inbox)
             elif entry.fresh:
                 said += _say(entry, None, decision, now)
                 entry.fresh = False
