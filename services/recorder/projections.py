@@ -25,9 +25,9 @@ from shared.suites import SuiteDefinition
 _json = msgspec.json.Encoder().encode
 
 
-def result_id(execution_id: UUID, case: str, attempt: int, role: str = "case") -> UUID:
-    """The same attempt has the same id, however often it is recorded."""
-    return uuid5(execution_id, f"result:{role}:{attempt}:{case}")
+def result_id(tenant: str, execution_id: UUID, case: str, attempt: int, role: str = "case") -> UUID:
+    """The same attempt has the same id, however often it is recorded; no other tenant can have it."""
+    return uuid5(execution_id, f"result:{tenant}:{role}:{attempt}:{case}")
 
 
 @dataclass
@@ -73,13 +73,31 @@ def columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
 
+def to_json(value: Any) -> str:
+    """As `jsonb` takes it: without NUL in any string. The literal text \\u0000 is no NUL and stays."""
+    encoded: str = _json(value).decode()
+    if "\\u0000" not in encoded:
+        return encoded
+    return _json(_without_nul(msgspec.to_builtins(value))).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    return value
+
+
 def clean(text: str | None) -> str | None:
     """PostgreSQL's text takes everything but NUL."""
     return text.replace("\x00", "\ufffd") if text and "\x00" in text else text
 
 
 def _result(rows: Rows, event: CaseFinished, suite: UUID) -> None:
-    identity = result_id(event.execution_id, event.case, event.attempt)
+    identity = result_id(event.tenant, event.execution_id, event.case, event.attempt)
     if identity in rows.results:
         return
     by_kind: dict[str, str] = {}
@@ -106,7 +124,7 @@ def _result(rows: Rows, event: CaseFinished, suite: UUID) -> None:
         by_kind.get("log"),
         event.attempt - 1,
         event.executor,
-        _json(event.steps).decode().replace("\\u0000", "\ufffd") if event.steps else None,
+        to_json(event.steps) if event.steps else None,
         event.started_at,
         event.finished_at,
     )
@@ -230,7 +248,7 @@ def suite_row(event: SuiteSaved) -> tuple[Any, ...]:
         suite.timeout_minutes,
         suite.retry.attempts > 1,
         event.revision,
-        _json(event.definition).decode().replace("\\u0000", "\ufffd"),
+        to_json(event.definition),
         clean(event.saved_by),
         event.created_at,
         event.saved_at,
@@ -246,7 +264,7 @@ def case_rows(event: SuiteSaved) -> list[tuple[Any, ...]]:
             clean(case.name),
             case.skill,
             case.kind or "api",
-            _json(case.params).decode().replace("\\u0000", "\ufffd"),
+            to_json(case.params),
             case.priority,
             case.timeout_seconds or 300.0,
             case.enabled,

@@ -36,7 +36,7 @@ from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::t
     ci_commit_sha, ci_branch)
 on conflict (id) do update set revision = excluded.revision, triggered_by = excluded.triggered_by,
   requested_by = excluded.requested_by, ci_commit_sha = excluded.ci_commit_sha, ci_branch = excluded.ci_branch
-where test_executions.revision is null
+where test_executions.revision is null and test_executions.tenant = excluded.tenant
 
 -- name: finished
 insert into test_executions (id, tenant, suite_id, suite_name, executed_at, started_at, completed_at, status,
@@ -48,7 +48,7 @@ on conflict (id) do update set completed_at = excluded.completed_at, status = ex
   total_tests = excluded.total_tests, passed_tests = excluded.passed_tests, failed_tests = excluded.failed_tests,
   skipped_tests = excluded.skipped_tests, flaky_tests = excluded.flaky_tests,
   execution_time_ms = excluded.execution_time_ms, error_message = excluded.error_message
-where test_executions.completed_at is null
+where test_executions.completed_at is null and test_executions.tenant = excluded.tenant
 returning id
 
 -- name: refused
@@ -66,12 +66,16 @@ on conflict (id) do update set description = excluded.description, enabled = exc
   max_concurrent_tests = excluded.max_concurrent_tests, timeout_minutes = excluded.timeout_minutes,
   retry_on_failure = excluded.retry_on_failure, revision = excluded.revision, definition = excluded.definition,
   saved_by = excluded.saved_by, updated_at = excluded.updated_at, deleted_at = null
-where test_suites.revision < excluded.revision
+where test_suites.revision < excluded.revision and test_suites.tenant = excluded.tenant
 returning id
 
 -- name: suite_deleted
-update test_suites set enabled = false, deleted_at = $2, revision = $3, updated_at = $2
-where id = $1 and revision < $3
+-- Recorded before any save it leaves a tombstone, so that a late save does not bring the suite back.
+insert into test_suites (id, tenant, name, enabled, revision, created_at, updated_at, deleted_at)
+values ($1, $4, $5, false, $3, $2, $2, $2)
+on conflict (id) do update set enabled = false, deleted_at = excluded.deleted_at, revision = excluded.revision,
+  updated_at = excluded.updated_at
+where test_suites.revision < excluded.revision and test_suites.tenant = excluded.tenant
 
 -- name: cases_gone
 -- A case that is no longer in the definition is not deleted: results refer to it.

@@ -12,14 +12,24 @@ from redis.exceptions import RedisError
 
 from services.recorder.store import Recorded, Store
 from shared.bus.delivery import Delivery
-from shared.errors import Malformed, Permanent
-from shared.events import Event, ExecutionFinished
+from shared.errors import Malformed, Permanent, Unavailable
+from shared.events import (
+    Event,
+    ExecutionFinished,
+    ExecutionRefused,
+    ExecutionStarted,
+    SuiteDeleted,
+    SuiteSaved,
+)
+from shared.events.ids import suite_id
 from shared.service import App
 
 log = logging.getLogger(__name__)
 
 SUMMARY_SECONDS = 3600
 PARTITION_SECONDS = 6 * 3600.0
+PARTITION_RETRY_SECONDS = 30.0
+_WithSuite = ExecutionStarted | ExecutionFinished | ExecutionRefused | SuiteSaved | SuiteDeleted
 _decode = msgspec.json.Decoder(Event).decode
 
 
@@ -59,7 +69,12 @@ class Recorder:
     async def keep_partitions(self) -> None:
         """For ever: make the partitions of the months to come."""
         while True:
-            made = await self._store.make_partitions(datetime.now(UTC))
+            try:
+                made = await self._store.make_partitions(datetime.now(UTC))
+            except Unavailable as error:
+                log.warning("partitions not made, will be tried again", extra={"error": str(error)})
+                await asyncio.sleep(PARTITION_RETRY_SECONDS)
+                continue
             if made:
                 log.info("partitions made", extra={"count": made})
             await asyncio.sleep(PARTITION_SECONDS)
@@ -71,23 +86,23 @@ class Recorder:
                 recorded.labels(table).inc(count)
 
     async def _count_in_redis(self, ended: Iterable[ExecutionFinished]) -> None:
-        """Summaries and counters; all of it can be lost and comes back."""
-        for event in ended:
+        """Summaries and counters, in one round trip; all of it can be lost and comes back."""
+        finished = list(ended)
+        for event in finished:
+            took = (event.finished_at - event.started_at).total_seconds()
             self._app.metrics.executions.labels(event.suite, event.status).inc()
-            self._app.metrics.duration.labels(event.suite).observe(
-                (event.finished_at - event.started_at).total_seconds()
-            )
-            if self._redis is None:
-                continue
-            try:
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    key = f"test_result:{event.execution_id}"
-                    pipe.set(key, json.dumps(summary(event)), ex=SUMMARY_SECONDS)
+            self._app.metrics.duration.labels(event.suite).observe(took)
+        if self._redis is None:
+            return
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for event in finished:
+                    pipe.set(f"test_result:{event.execution_id}", json.dumps(summary(event)), ex=SUMMARY_SECONDS)
                     pipe.incr(f"stats:suite:{event.suite_id}:{event.status}")
-                    await pipe.execute()
-            except (RedisError, OSError) as error:
-                self._app.metrics.redis_failures.inc()
-                log.warning("Redis does not answer, going on without", extra={"error": str(error)})
+                await pipe.execute()
+        except (RedisError, OSError) as error:
+            self._app.metrics.redis_failures.inc()
+            log.warning("Redis does not answer, going on without", extra={"error": str(error)})
 
 
 def read(delivery: Delivery) -> Event:
@@ -102,6 +117,9 @@ def read(delivery: Delivery) -> Event:
         raise Malformed(f"no event: {error}") from error
     if event.tenant != delivery.tenant:
         raise Malformed(f"tenant {event.tenant!r} of the body is not that of the subject {delivery.subject}")
+    # Rows are found by these ids: one that is not the tenant's own could change another's.
+    if isinstance(event, _WithSuite) and event.suite_id != suite_id(event.tenant, event.suite):
+        raise Malformed(f"suite_id {event.suite_id} is not that of suite {event.suite!r} of {event.tenant!r}")
     return event
 
 

@@ -62,7 +62,15 @@ class Store:
         await self._pool.fetchval("select 1")
 
     async def make_partitions(self, now: datetime) -> int:
-        made: int = await self._pool.fetchval("select make_partitions($1)", now)
+        """Of this month and the two after it; returns how many were missing.
+
+        Raises:
+            Unavailable: the database does not answer, or a partition cannot be made now.
+        """
+        try:
+            made: int = await self._pool.fetchval("select make_partitions($1)", now)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise Unavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error
         return made
 
     async def forget(self) -> None:
@@ -115,7 +123,8 @@ class Store:
 
     async def _suite(self, connection: Any, event: Any) -> None:
         if not isinstance(event, SuiteSaved):
-            await connection.execute(self._sql["suite_deleted"], event.suite_id, event.deleted_at, event.revision)
+            about = (event.suite_id, event.deleted_at, event.revision, event.tenant, event.suite)
+            await connection.execute(self._sql["suite_deleted"], *about)
             return
         if await connection.fetchval(self._sql["suite_saved"], *suite_row(event)) is None:
             return  # a later revision is recorded already

@@ -66,7 +66,7 @@ async def works(context: BrowserContext) -> bool:
 
 
 async def test_nothing_is_started_before_the_first_use_and_nothing_is_left_after_close(pool: BrowserPool) -> None:
-    before = psutil.Process().children()
+    before = psutil.Process().children(recursive=True)
     assert browsers() == []
     context = await pool.open_context()
     assert len(browsers()) == 1

@@ -1,6 +1,7 @@
 """The recorder's store and schema on a real PostgreSQL."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from services.recorder.migrate import migrate
-from services.recorder.projections import result_id
+from services.recorder.projections import result_id, to_json
 from services.recorder.store import Store
 from shared.errors import Permanent
 from shared.events import (
@@ -262,6 +263,28 @@ async def test_the_view_of_30_days_has_suites_that_never_ran(store: Store, fresh
 
 
 def test_the_same_attempt_has_the_same_row_for_ever() -> None:
-    assert str(result_id(EXECUTION, "a", 1)) == str(result_id(EXECUTION, "a", 1))
-    assert result_id(EXECUTION, "a", 1) != result_id(EXECUTION, "a", 2)
-    assert result_id(EXECUTION, "a", 1) != result_id(EXECUTION, "a", 1, "compensation")
+    assert result_id("t1", EXECUTION, "a", 1) == result_id("t1", EXECUTION, "a", 1)
+    others = {result_id("t1", EXECUTION, "a", 2), result_id("t2", EXECUTION, "a", 1)}
+    assert result_id("t1", EXECUTION, "a", 1) not in others | {result_id("t1", EXECUTION, "a", 1, "compensation")}
+
+
+async def test_one_tenant_cannot_touch_the_rows_of_another(store: Store, fresh_database: Database) -> None:
+    await store.record([(1, started()), (2, result("a"))])
+    await store.record([(3, ended(tenant="t2")), (4, result("a", tenant="t2", status="failed"))])
+    found = await rows(fresh_database, "select tenant, status, completed_at from test_executions")
+    assert found == [{"tenant": "t1", "status": "running", "completed_at": None}]
+    ours = await rows(fresh_database, "select status from test_results where tenant = 't1'")
+    assert ours == [{"status": "passed"}]
+
+
+async def test_a_deletion_that_comes_before_its_save_keeps_the_suite_deleted(
+    store: Store, fresh_database: Database
+) -> None:
+    gone = SuiteDeleted(tenant="t1", suite="shop", suite_id=suite_id("t1", "shop"), revision=2, deleted_at=NOW)
+    await store.record([(1, gone), (2, saved(1, "a"))])
+    assert await rows(fresh_database, "select name from api_suites") == []
+
+
+@pytest.mark.parametrize("text", ["nul \x00 byte", "the text \\u0000, as in a pattern", "both \x00 and \\u0000"])
+def test_json_for_the_database_has_no_nul_and_keeps_what_only_looks_like_one(text: str) -> None:
+    assert json.loads(to_json({"a": [text]})) == {"a": [text.replace("\x00", "\ufffd")]}

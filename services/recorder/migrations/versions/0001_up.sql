@@ -176,6 +176,7 @@ declare
   first timestamptz;
   made integer := 0;
 begin
+  perform pg_advisory_xact_lock(hashtext('webguard partitions'));  -- several recorders start together
   for n in 0..2 loop
     first := date_trunc('month', at at time zone 'UTC') at time zone 'UTC' + make_interval(months => n);
     foreach base in array array['test_results', 'test_metrics', 'test_artifacts'] loop
@@ -200,7 +201,7 @@ begin
   for part in
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
     where p.relname in ('test_results', 'test_metrics', 'test_artifacts') and c.relname ~ '_\d{4}_\d{2}$'
-      and to_timestamp(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= before
+      and (to_date(right(c.relname, 7), 'YYYY_MM')::timestamp + interval '1 month') at time zone 'UTC' <= before
   loop
     execute format('drop table %I', part.relname);
     dropped := dropped + 1;
