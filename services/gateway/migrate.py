@@ -26,5 +26,5 @@ def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = database_url(settings)
-    step = command.upgrade if revision == "head" or revision.startswith("+") else command.downgrade
+    step = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
     step(config, revision)

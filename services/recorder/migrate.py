@@ -22,9 +22,9 @@ def database_url(settings: DatabaseSettings) -> URL:
 
 
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
-    """Bring the schema to a revision, up or down; `base` is an empty database."""
+    """Bring the schema up to a revision, or down: to `base`, an empty database, or by `-1`, `-2`, …"""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = database_url(settings)
-    current = command.upgrade if revision == "head" or revision.startswith("+") else command.downgrade
-    current(config, revision)
+    down = revision == "base" or revision.startswith("-")
+    (command.downgrade if down else command.upgrade)(config, revision)
