@@ -48,12 +48,14 @@ def _cpu_of(process: psutil.Process) -> float:
 
 
 @asynccontextmanager
-async def running_platform(scale: dict[str, int] | None = None, folder: Path | None = None) -> AsyncIterator[Platform]:
+async def running_platform(
+    scale: dict[str, int] | None = None, folder: Path | None = None, executor_env: dict[str, str] | None = None
+) -> AsyncIterator[Platform]:
     """A platform with the test skills, in a folder of its own, with clients as `admin`."""
     with tempfile.TemporaryDirectory(prefix="wg-test-", ignore_cleanup_errors=True) as temporary:
         path = folder or Path(temporary)
         path.chmod(0o755)  # PostgreSQL runs as another user when we are root
-        extra = {"WEBGUARD_SKILLS_PATH": json.dumps([str(SKILLS)])}
+        extra = {"WEBGUARD_SKILLS_PATH": json.dumps([str(SKILLS)]), **(executor_env or {})}
         launcher = Launcher(path, port=0, scale=scale, executor_env=extra, s3=False)
         launcher.start()
         try:
