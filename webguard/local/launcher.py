@@ -1,11 +1,13 @@
 """The whole platform on one machine: servers, then provisioning and migrations, then every service as a child."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from webguard.local.environment import (
     process_names,
     processes,
 )
-from webguard.local.process import StartFailed, free_port, free_ports, is_free
+from webguard.local.process import StartFailed, die_with_parent, free_port, free_ports, is_free
 from webguard.local.supervisor import Supervisor
 
 __all__ = ["DEFAULT_PORT", "AlreadyRunning", "Launcher", "StartFailed"]
@@ -171,8 +173,10 @@ def _together(*steps: tuple[Mapping[str, str], *tuple[str, ...]]) -> None:
     Raises:
         StartFailed: one failed; the text is what it said.
     """
-    running = [_run(env, *module) for env, *module in steps]
+    running: list[subprocess.Popen[str]] = []
     try:
+        for env, *module in steps:
+            running.append(_run(env, *module))
         for process in running:
             _must(process)
     finally:
@@ -190,6 +194,8 @@ def _run(env: Mapping[str, str], *module: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # An interrupt between the start and the next line would leave it waiting for servers that are gone.
+        preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),
     )
 
 

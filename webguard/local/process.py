@@ -64,7 +64,7 @@ class Child:
                 cwd=cwd,
                 # A Ctrl-C in the terminal reaches only us: children are ended one after the other.
                 start_new_session=True,
-                preexec_fn=partial(_die_with_parent, os.getpid(), last_signal),
+                preexec_fn=partial(die_with_parent, os.getpid(), last_signal),
                 **as_user,
             )
         except OSError as error:
@@ -126,7 +126,7 @@ class Child:
         return "\n".join(f"  {line}" for line in text.splitlines()[-count:]) or "  (it said nothing)"
 
 
-def _die_with_parent(parent: int, number: signal.Signals) -> None:
+def die_with_parent(parent: int, number: signal.Signals) -> None:
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, int(number))
         if os.getppid() != parent:  # it died before we asked to be told
